@@ -1,0 +1,31 @@
+//! The API as users see it: custom resources, annotations, labels and reason codes.
+//!
+//! The kinds of group `metallb.io` are supersets of upstream's: an object written for upstream is
+//! accepted, parsed and means the same. What is *valid* beyond the schema (overlaps between pools,
+//! selectors, …) is the business of `ferrolb-model`; this crate holds shapes and names only.
+//!
+//! Types here are lenient on purpose. A field that is missing, and even a `spec` that is missing,
+//! parses to its default, so that one odd object never hides the others of its kind from a watch.
+
+pub mod annotations;
+mod crd;
+mod ip_address_pool;
+mod l2_advertisement;
+pub mod labels;
+mod lenient;
+pub mod names;
+pub mod reasons;
+mod selector;
+#[expect(unreachable_pub, reason = "the derive puts a copy of each struct into a function")]
+mod service_l2_status;
+
+pub use crd::{crds, crds_yaml};
+pub use ip_address_pool::{
+    IPAddressPool, IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation,
+};
+pub use l2_advertisement::{
+    L2Advertisement, L2AdvertisementSpec, L2AdvertisementStatus, PreferredNodeSelector,
+};
+pub use service_l2_status::{
+    InterfaceStatus, ServiceL2Status, ServiceL2StatusSpec, ServiceL2StatusStatus,
+};

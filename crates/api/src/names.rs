@@ -1,0 +1,16 @@
+//! Names under which FerroLB is known to the API server.
+
+/// API group of the kinds shared with upstream.
+pub const GROUP: &str = "metallb.io";
+
+/// The served and stored version of the kinds in this crate.
+pub const VERSION: &str = "v1beta1";
+
+/// `apiVersion` of the kinds in this crate.
+pub const API_VERSION: &str = "metallb.io/v1beta1";
+
+/// Field manager and event source of the controller, as upstream's.
+pub const CONTROLLER: &str = "metallb-controller";
+
+/// Field manager and event source of the speaker, as upstream's.
+pub const SPEAKER: &str = "metallb-speaker";

@@ -1,0 +1,118 @@
+//! Reasons of the Events that FerroLB records on Services. The words are upstream's, because
+//! people filter and alert by them.
+
+use std::fmt;
+
+/// Whether an Event tells of the normal course of things or of something to look at.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum EventType {
+    /// As it should be.
+    Normal,
+    /// Somebody should look.
+    Warning,
+}
+
+impl EventType {
+    /// The value of the Event's `type` field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why an Event was recorded.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum EventReason {
+    /// The Service got an address, or one of a second family.
+    IpAllocated,
+    /// The second family that was asked for could not be had.
+    AdditionalAssignFailed,
+    /// The Service lost its address, because the configuration no longer allows it.
+    ClearAssignment,
+    /// No address could be found, or the request cannot be met.
+    AllocationFailed,
+    /// The requested addresses make no sense; the Service keeps what it has.
+    LoadBalancerFailed,
+    /// The addresses in the Service's status do not fit its families.
+    LoadBalancerIpsFamily,
+    /// The cluster addresses of the Service do not fit its families.
+    ClusterIpsFamily,
+    /// The Service requires two families and has one cluster address.
+    NotEnoughClusterIps,
+    /// A bug of ours.
+    InternalError,
+    /// The Service uses an annotation under its old prefix.
+    DeprecatedAnnotation,
+    /// A node began to announce the Service.
+    NodeAssigned,
+    /// A node should announce the Service and cannot.
+    AnnounceFailed,
+}
+
+impl EventReason {
+    /// All reasons.
+    pub const ALL: [Self; 12] = [
+        Self::IpAllocated,
+        Self::AdditionalAssignFailed,
+        Self::ClearAssignment,
+        Self::AllocationFailed,
+        Self::LoadBalancerFailed,
+        Self::LoadBalancerIpsFamily,
+        Self::ClusterIpsFamily,
+        Self::NotEnoughClusterIps,
+        Self::InternalError,
+        Self::DeprecatedAnnotation,
+        Self::NodeAssigned,
+        Self::AnnounceFailed,
+    ];
+
+    /// The value of the Event's `reason` field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IpAllocated => "IPAllocated",
+            Self::AdditionalAssignFailed => "AdditionalAssignFailed",
+            Self::ClearAssignment => "ClearAssignment",
+            Self::AllocationFailed => "AllocationFailed",
+            Self::LoadBalancerFailed => "LoadBalancerFailed",
+            Self::LoadBalancerIpsFamily => "nolbIPsIPFamily",
+            Self::ClusterIpsFamily => "noclusterIPsIPFamily",
+            Self::NotEnoughClusterIps => "not enough clusterips",
+            Self::InternalError => "InternalError",
+            Self::DeprecatedAnnotation => "deprecatedAnnotation",
+            Self::NodeAssigned => "nodeAssigned",
+            Self::AnnounceFailed => "announceFailed",
+        }
+    }
+
+    /// The type of Events with this reason.
+    pub const fn event_type(self) -> EventType {
+        match self {
+            Self::IpAllocated
+            | Self::AdditionalAssignFailed
+            | Self::ClearAssignment
+            | Self::NodeAssigned => EventType::Normal,
+            Self::AllocationFailed
+            | Self::LoadBalancerFailed
+            | Self::LoadBalancerIpsFamily
+            | Self::ClusterIpsFamily
+            | Self::NotEnoughClusterIps
+            | Self::InternalError
+            | Self::DeprecatedAnnotation
+            | Self::AnnounceFailed => EventType::Warning,
+        }
+    }
+}
+
+impl fmt::Display for EventReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
