@@ -57,3 +57,44 @@ impl Annotation {
 pub fn deprecated(annotations: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
     annotations.keys().map(String::as_str).filter(|key| key.starts_with(DEPRECATED_PREFIX))
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn mk_annotations(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[rstest]
+    #[case::absent(&[], None)]
+    #[case::stable(&[("metallb.io/address-pool", "a")], Some("a"))]
+    #[case::deprecated(&[("metallb.universe.tf/address-pool", "b")], Some("b"))]
+    #[case::stable_wins(&[("metallb.io/address-pool", "a"), ("metallb.universe.tf/address-pool", "b")], Some("a"))]
+    #[case::empty_stable_hides(&[("metallb.io/address-pool", ""), ("metallb.universe.tf/address-pool", "b")], Some(""))]
+    fn a_key_is_looked_up_by_presence(#[case] pairs: &[(&str, &str)], #[case] value: Option<&str>) {
+        assert_eq!(Annotation::ADDRESS_POOL.read(&mk_annotations(pairs)), value);
+    }
+
+    #[test]
+    fn keys_differ_in_their_prefix_only() {
+        for annotation in READ {
+            let name = annotation.key.strip_prefix(PREFIX).unwrap();
+            assert_eq!(annotation.deprecated_key.strip_prefix(DEPRECATED_PREFIX), Some(name));
+        }
+    }
+
+    #[test]
+    fn deprecated_keys_are_found_known_or_not() {
+        let annotations = mk_annotations(&[
+            ("metallb.io/address-pool", ""),
+            ("metallb.universe.tf/address-pool", ""),
+            ("metallb.universe.tf/other", ""),
+            ("example.org/metallb.universe.tf", ""),
+        ]);
+        let found: Vec<_> = deprecated(&annotations).collect();
+        assert_eq!(found, ["metallb.universe.tf/address-pool", "metallb.universe.tf/other"]);
+    }
+}

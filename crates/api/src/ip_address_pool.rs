@@ -1,5 +1,7 @@
 //! `IPAddressPool`: addresses the cluster may hand out, and to whom.
 
+#![expect(clippy::duplicated_attributes, reason = "each printer column has a type and a path")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -122,11 +124,37 @@ fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
-/// Schema of `spec.addresses`. The rules refuse what no parser takes: they let pass the spellings
-/// that the CEL library knows nothing of (IPv4-mapped IPv6, prefix lengths with leading zeros).
+/// The most entries a pool may have: what bounds the estimated cost of the rule for one entry, so
+/// that the API server takes it.
+const MAX_ADDRESSES: usize = 4096;
+
+/// The most characters an entry may have, for the same reason: two written-out IPv6 addresses and
+/// some blanks.
+const MAX_ADDRESS_LENGTH: usize = 128;
+
+/// Holds for everything that a parser could take. Two spellings are let pass for the parser to
+/// judge, because the functions for addresses refuse them and upstream does not: IPv4 addresses
+/// written as IPv6 (`::ffff:192.0.2.1`) and prefix lengths with leading zeros.
+const ADDRESS_RULE: &str = "(self.contains('-') \
+    ? isIP(self.substring(0, self.indexOf('-')).trim()) && isIP(self.substring(self.indexOf('-') + 1).trim()) \
+    : isCIDR(self)) || self.matches(r'(^|-)\\s*[0:]+:[Ff]{4}:|/0[0-9]+$')";
+
+/// Schema of `spec.addresses`.
 fn addresses(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
-        "items": { "type": "string" },
+        "maxItems": MAX_ADDRESSES,
+        "items": {
+            "type": "string",
+            "maxLength": MAX_ADDRESS_LENGTH,
+            "x-kubernetes-validations": [{
+                "rule": ADDRESS_RULE,
+                "message": "must be a prefix like 192.0.2.0/24 or a range like 192.0.2.10-192.0.2.20",
+            }],
+        },
+        "x-kubernetes-validations": [{
+            "rule": "self.size() > 0",
+            "message": "a pool needs at least one prefix or range",
+        }],
     })
 }

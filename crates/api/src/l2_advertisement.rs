@@ -1,6 +1,8 @@
 //! `L2Advertisement`: which addresses are answered for on the local network, by which nodes and on
 //! which interfaces.
 
+#![expect(clippy::duplicated_attributes, reason = "each printer column has a type and a path")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;

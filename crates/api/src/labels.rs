@@ -1,4 +1,4 @@
-//! Labels that FerroLB writes on its objects or reads from those of others.
+//! Labels that we write on our objects or read from those of others.
 
 /// On status objects: the node that reports.
 pub const NODE: &str = "metallb.io/node";
@@ -13,5 +13,5 @@ pub const SERVICE_NAMESPACE: &str = "metallb.io/service-namespace";
 pub const EXCLUDE_FROM_LOAD_BALANCERS: &str =
     "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// On an EndpointSlice: name of its Service.
+/// On an `EndpointSlice`: name of its Service.
 pub const SLICE_SERVICE_NAME: &str = "kubernetes.io/service-name";

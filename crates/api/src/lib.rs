@@ -16,10 +16,9 @@ mod lenient;
 pub mod names;
 pub mod reasons;
 mod selector;
-#[expect(unreachable_pub, reason = "the derive puts a copy of each struct into a function")]
 mod service_l2_status;
 
-pub use crd::{crds, crds_yaml};
+pub use crd::{crd_yaml, crds, crds_yaml};
 pub use ip_address_pool::{
     IPAddressPool, IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation,
 };

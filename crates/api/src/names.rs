@@ -1,4 +1,4 @@
-//! Names under which FerroLB is known to the API server.
+//! Names under which we are known to the API server.
 
 /// API group of the kinds shared with upstream.
 pub const GROUP: &str = "metallb.io";

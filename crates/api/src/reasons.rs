@@ -1,4 +1,4 @@
-//! Reasons of the Events that FerroLB records on Services. The words are upstream's, because
+//! Reasons of the Events that we record on Services. The words are upstream's, because
 //! people filter and alert by them.
 
 use std::fmt;
@@ -114,5 +114,33 @@ impl EventReason {
 impl fmt::Display for EventReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_types_are_upstreams() {
+        let listed: Vec<_> =
+            EventReason::ALL.iter().map(|r| (r.as_str(), r.event_type().as_str())).collect();
+        assert_eq!(
+            listed,
+            [
+                ("IPAllocated", "Normal"),
+                ("AdditionalAssignFailed", "Normal"),
+                ("ClearAssignment", "Normal"),
+                ("AllocationFailed", "Warning"),
+                ("LoadBalancerFailed", "Warning"),
+                ("nolbIPsIPFamily", "Warning"),
+                ("noclusterIPsIPFamily", "Warning"),
+                ("not enough clusterips", "Warning"),
+                ("InternalError", "Warning"),
+                ("deprecatedAnnotation", "Warning"),
+                ("nodeAssigned", "Normal"),
+                ("announceFailed", "Warning"),
+            ]
+        );
     }
 }

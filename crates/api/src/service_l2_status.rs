@@ -1,5 +1,8 @@
 //! `ServiceL2Status`: which node answers for a Service on the local network, told by that node.
 
+#![expect(clippy::duplicated_attributes, reason = "each printer column has a type and a path")]
+#![expect(unreachable_pub, reason = "the derive puts a copy of the struct into a function")]
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
