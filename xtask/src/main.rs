@@ -1,3 +1,36 @@
 //! Chores of the repository: `cargo xtask <chore>`.
 
-fn main() {}
+mod crds;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What to do.
+#[derive(Parser)]
+#[command(name = "xtask", about = "Chores of the repository")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Write the custom resource definitions into deploy/crds
+    Crds(crds::Args),
+}
+
+fn main() -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let done = match Cli::parse().chore {
+        Chore::Crds(args) => crds::run(&args, &root),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
