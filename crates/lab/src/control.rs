@@ -1,0 +1,146 @@
+//! The control plane: an API server, and whatever turns Services into endpoints and packets.
+
+mod certificates;
+mod embedded;
+mod real;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::api::Api;
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::process::Process;
+
+pub(crate) use self::embedded::serve;
+
+/// Which API server a lab has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Control {
+    /// The one in this program: starts in milliseconds, needs nothing installed.
+    Embedded,
+    /// kube-apiserver, etcd, kube-controller-manager and kube-proxy from this folder.
+    Real(PathBuf),
+}
+
+impl Control {
+    /// The real programs in the folder that `FERROLB_KUBERNETES` or `KUBEBUILDER_ASSETS` names.
+    pub fn real() -> Result<Self> {
+        let folder = ["FERROLB_KUBERNETES", "KUBEBUILDER_ASSETS"]
+            .iter()
+            .find_map(|name| std::env::var_os(name))
+            .map(PathBuf::from)
+            .unwrap_or_default();
+        for program in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy"] {
+            if !folder.join(program).is_file() {
+                return Err(Error::Kubernetes { program, folder });
+            }
+        }
+        Ok(Self::Real(folder))
+    }
+}
+
+/// How to reach an API server.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Its address.
+    pub url: String,
+    /// PEM of the authority its certificate is from; none for plain HTTP.
+    pub authority: Option<String>,
+    /// DER of the same.
+    authority_der: Option<Vec<u8>>,
+    /// Token of an administrator; none where nobody is asked.
+    pub admin_token: Option<String>,
+}
+
+impl Endpoint {
+    pub(crate) fn client(&self) -> Result<Api> {
+        Api::new(&self.url, self.admin_token.as_deref(), self.authority_der.as_deref())
+    }
+
+    /// A kubeconfig with this token, as JSON (which is YAML too).
+    pub fn kubeconfig(&self, token: Option<&str>) -> String {
+        let cluster = match &self.authority {
+            None => json!({ "server": self.url }),
+            Some(pem) => json!({
+                "server": self.url,
+                "certificate-authority-data": base64(pem.as_bytes()),
+            }),
+        };
+        let user = token.map_or(json!({}), |token| json!({ "token": token }));
+        json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "lab",
+            "clusters": [{ "name": "lab", "cluster": cluster }],
+            "users": [{ "name": "lab", "user": user }],
+            "contexts": [{ "name": "lab", "context": { "cluster": "lab", "user": "lab" } }],
+        })
+        .to_string()
+    }
+}
+
+/// A control plane that has answered, and its processes.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) processes: Vec<Process>,
+}
+
+impl Control {
+    pub(crate) fn start(&self, ctl: &Host, folder: &Path, program: &Path) -> Result<Running> {
+        match self {
+            Self::Embedded => embedded::start(ctl, folder, program),
+            Self::Real(kubernetes) => real::start(ctl, folder, kubernetes),
+        }
+    }
+
+    pub(crate) fn start_proxies(
+        &self,
+        nodes: &[&Host],
+        endpoint: &Endpoint,
+        folder: &Path,
+    ) -> Result<Vec<Process>> {
+        match self {
+            Self::Embedded => Ok(Vec::new()),
+            Self::Real(kubernetes) => real::start_proxies(nodes, endpoint, folder, kubernetes),
+        }
+    }
+}
+
+/// RFC 4648 4, with padding.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
+        for position in 0..4 {
+            let index = (word >> (18 - 6 * position)) & 0x3f;
+            let symbol = if position <= chunk.len() { ALPHABET[index as usize] } else { b'=' };
+            text.push(char::from(symbol));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_follows_the_test_vectors() {
+        // RFC 4648 10.
+        for (plain, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(plain.as_bytes()), encoded);
+        }
+    }
+}
