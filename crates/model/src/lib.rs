@@ -1,0 +1,32 @@
+//! Objects to validated configuration; snapshot to verdict.
+//!
+//! ```text
+//!  API objects ──► Config::build ──► Config ───┐
+//!  rows (Service, Node, EndpointSlice) ────────┼──► Snapshot ──► decide ──► Verdict
+//!  living members ─────────────────────────────┘        └─► apply ─► keys whose inputs changed
+//! ```
+//!
+//! Pure: nothing here watches, announces, writes or tells the time. Whatever the controller and
+//! the speaker do can be explained by calling the same functions on the same rows again.
+
+pub mod class;
+pub mod config;
+pub mod decide;
+pub mod election;
+pub mod family;
+#[cfg(test)]
+mod fixture;
+mod ranges;
+pub mod rows;
+pub mod snapshot;
+pub mod verdict;
+pub mod wanted;
+
+pub use config::{Config, ConfigObjects, L2Advertisement, Preference, Problem};
+pub use decide::decide;
+pub use rows::{
+    Endpoint, EndpointSlice, Ingress, IpFamilyPolicy, Labels, Namespace, Node, Service,
+    ServiceAnnotations, SliceKey, SpeakerPod,
+};
+pub use snapshot::{Change, Members, Revision, Settings, Snapshot};
+pub use verdict::{Announcement, Exclusion, Interfaces, Outcome, Reason, Verdict};

@@ -1,0 +1,66 @@
+//! Whom a change of one node concerns.
+//!
+//! A verdict reads other nodes only through the election. So a change of node X can alter it only
+//! where X is the owner, where X now comes before the owner, where nobody owns the Service, or
+//! where X is this node. Everything else is left alone, however many Services there are.
+
+use std::collections::BTreeSet;
+
+use ferrolb_ipam::{NodeName, PoolName, ServiceKey};
+
+use super::Snapshot;
+use crate::decide::Subject;
+use crate::verdict::{Outcome, Reason, Verdict};
+
+impl Snapshot {
+    /// Services of `pools` whose verdict the change of `node`, already taken over, can alter.
+    /// `pools` are those in whose advertisements the node is, or was, listed.
+    pub(super) fn concerned_by(
+        &self,
+        node: &NodeName,
+        pools: &BTreeSet<PoolName>,
+    ) -> BTreeSet<ServiceKey> {
+        if pools.is_empty() {
+            return BTreeSet::new();
+        }
+        if *node == self.settings.own {
+            return self.services_in(pools).cloned().collect();
+        }
+        let in_pools = |key: &&ServiceKey| {
+            let pool = self.entry(key).and_then(|entry| entry.pool.as_ref());
+            pool.is_some_and(|pool| pools.contains(pool))
+        };
+        let owned = self.owned_by(Some(node)).filter(in_pools);
+        let unowned = self.owned_by(None).filter(in_pools).filter(|key| self.waits_for_node(key));
+        let mut keys: BTreeSet<ServiceKey> = owned.chain(unowned).cloned().collect();
+        if self.unfit(node).is_none() {
+            keys.extend(self.services_in(pools).filter(|key| self.is_won_by(key, node)).cloned());
+        }
+        keys
+    }
+
+    fn services_in(&self, pools: &BTreeSet<PoolName>) -> impl Iterator<Item = &ServiceKey> {
+        pools.iter().flat_map(|pool| self.services_of.get(&Some(pool.clone()))).flatten()
+    }
+
+    fn owned_by(&self, node: Option<&NodeName>) -> impl Iterator<Item = &ServiceKey> {
+        self.services_by_owner.get(&node.cloned()).into_iter().flatten()
+    }
+
+    /// Nobody owns it, and the nodes are why.
+    fn waits_for_node(&self, key: &ServiceKey) -> bool {
+        let outcome = self.verdict(key).map(|verdict| &verdict.outcome);
+        matches!(
+            outcome,
+            Some(Outcome::Silent(
+                Reason::NoEligibleNodes { .. } | Reason::NoMatchingAdvertisement { .. }
+            ))
+        )
+    }
+
+    /// `node` would take `key` from its owner.
+    fn is_won_by(&self, key: &ServiceKey, node: &NodeName) -> bool {
+        let Some(Verdict { owner: Some(owner), .. }) = self.verdict(key) else { return false };
+        owner != node && Subject::admit(self, key).is_ok_and(|subject| subject.prefers(node, owner))
+    }
+}
