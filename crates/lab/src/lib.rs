@@ -24,6 +24,7 @@ mod netns;
 mod network;
 mod objects;
 pub mod plan;
+pub mod probe;
 pub mod process;
 mod proxy;
 pub mod report;
