@@ -95,8 +95,8 @@ mod tests {
     #[case::long_form_prints_short("node-a", "2001:DB8:0:0:0:0:0:1", "3c9f88a7e2ef")]
     fn known_answers(#[case] node: &str, #[case] address: IpAddr, #[case] prefix: &str) {
         let (_, digest) = ballot((&node.into(), 0), &address_text(address));
-        let hex: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, prefix);
+        let head = digest.iter().take(6).fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
+        assert_eq!(format!("{head:012x}"), prefix);
     }
 
     #[rstest]

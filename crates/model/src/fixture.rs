@@ -124,8 +124,8 @@ pub(crate) fn mk_config(written: &Value) -> Arc<Config> {
     Arc::new(config)
 }
 
-/// A cluster whose facts every node sees alike. It starts with pool `pool` of 10.20.30.0/24 and
-/// 2001:db8::/64, one Service `web` on 10.20.30.1, and no node, endpoint or advertisement.
+/// A cluster whose facts every node sees alike. It starts with pool `pool` of `10.20.30.0/24`
+/// and `2001:db8::/64`, one Service `web` on 10.20.30.1, and no node, endpoint or advertisement.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
     pub(crate) services: Vec<Service>,
@@ -167,11 +167,6 @@ impl Cluster {
         self
     }
 
-    pub(crate) fn service(mut self, service: Service) -> Self {
-        self.services.push(service);
-        self
-    }
-
     /// One more slice of `service`, with an endpoint on each of `nodes`; those marked `!` are not
     /// ready, those marked `~` are not ready but still serving.
     pub(crate) fn slice(mut self, service: &str, nodes: &[&str]) -> Self {
@@ -199,7 +194,7 @@ impl Cluster {
     }
 
     /// An advertisement that lists exactly `nodes`.
-    pub(crate) fn from_nodes(self, nodes: &[&str]) -> Self {
+    pub(crate) fn advertise_from(self, nodes: &[&str]) -> Self {
         self.advertise(json!({ "nodeSelectors": mk_nodes_selector(nodes) }))
     }
 

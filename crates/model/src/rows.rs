@@ -48,7 +48,7 @@ pub struct Service {
     pub ingress: Vec<Ingress>,
 }
 
-/// The annotations FerroLB reads or writes on a Service. A value is present when its key is, even
+/// The annotations we read or writes on a Service. A value is present when its key is, even
 /// if it is empty: an empty stable key hides the deprecated one.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ServiceAnnotations {

@@ -44,6 +44,7 @@ pub struct Settings {
 
 /// One new fact. Rows replace what was known under their key; none means deleted.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "taken apart at once, never kept")]
 pub enum Change {
     /// A Service.
     Service(ServiceKey, Option<Service>),
@@ -134,7 +135,7 @@ impl Snapshot {
             Change::Service(key, service) => self.apply_service(key, service),
             Change::Slice(key, slice) => self.apply_slice(key, slice),
             Change::Node(name, node) => self.apply_node(&name, node),
-            Change::Config(config) => self.apply_config(config),
+            Change::Config(config) => self.apply_config(&config),
             Change::Members(members) => self.apply_members(members),
         }
     }
@@ -306,9 +307,9 @@ impl Snapshot {
             .collect()
     }
 
-    fn apply_config(&mut self, config: Arc<Config>) -> BTreeSet<ServiceKey> {
+    fn apply_config(&mut self, config: &Arc<Config>) -> BTreeSet<ServiceKey> {
         let old = self.config.replace(config.clone());
-        let mut affected = self.apply_ranges(&config);
+        let mut affected = self.apply_ranges(config);
         affected.extend(self.apply_rules(&config.l2_advertisements));
         match old {
             None => affected.extend(self.services.keys().cloned()),

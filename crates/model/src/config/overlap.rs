@@ -147,6 +147,7 @@ fn collision(table: &RangeTable, source: &PoolSource) -> Option<Fault> {
     source.ranges.iter().enumerate().find_map(|(place, range)| {
         let (other, pool) = table.overlap(range)?;
         let field = format!("spec.addresses[{place}]");
-        Some(Fault::at(&field, range, format!("{range} overlaps {other} of address pool {pool}")))
+        let cause = format!("{range} overlaps {other} of address pool {pool}");
+        Some(Fault::at(&field, &range.to_string(), &cause))
     })
 }

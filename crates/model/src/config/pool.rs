@@ -104,7 +104,7 @@ pub(super) fn readable_ranges(object: &IPAddressPool) -> Vec<AddrRange> {
 
 fn parse_ranges(addresses: &[String], faults: &mut Vec<Fault>) -> Vec<AddrRange> {
     if addresses.is_empty() {
-        faults.push(Fault::new("spec.addresses", "", "pool has no prefixes defined"));
+        faults.push(Fault::new("spec.addresses", "", "pool has no prefixes defined".to_owned()));
     }
     let this_pool = PoolName::new("");
     let mut table = RangeTable::default();
@@ -115,13 +115,13 @@ fn parse_ranges(addresses: &[String], faults: &mut Vec<Fault>) -> Vec<AddrRange>
             Ok(range) => {
                 if let Some((other, _)) = table.overlap(&range) {
                     let cause = format!("{range} overlaps {other}, which the pool lists before");
-                    faults.push(Fault::at(&field, text, cause));
+                    faults.push(Fault::at(&field, text, &cause));
                 } else {
                     table.insert(range, &this_pool);
                 }
                 ranges.push(range);
             }
-            Err(error) => faults.push(Fault::at(&field, text, error)),
+            Err(error) => faults.push(Fault::at(&field, text, &error)),
         }
     }
     ranges

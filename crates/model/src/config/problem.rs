@@ -67,19 +67,17 @@ pub(super) struct Fault {
 
 impl Fault {
     /// `cause` is a sentence that stands alone.
-    pub(super) fn new(field: &str, value: impl ToString, cause: impl ToString) -> Self {
-        Self { field: field.to_owned(), value: value.to_string(), cause: cause.to_string() }
+    pub(super) fn new(field: &str, value: &str, cause: String) -> Self {
+        Self { field: field.to_owned(), value: value.to_owned(), cause }
     }
 
     /// `cause` is a sentence that needs the field before it.
-    pub(super) fn at(field: &str, value: impl ToString, cause: impl fmt::Display) -> Self {
+    pub(super) fn at(field: &str, value: &str, cause: &impl fmt::Display) -> Self {
         Self::new(field, value, format!("{field}: {cause}"))
     }
 
     /// `value` stands twice where it may stand once.
-    pub(super) fn twice(field: &str, value: impl ToString) -> Self {
-        let value = value.to_string();
-        let cause = format!("{value:?} is listed twice");
-        Self::at(field, value, cause)
+    pub(super) fn twice(field: &str, value: &str) -> Self {
+        Self::at(field, value, &format_args!("{value:?} is listed twice"))
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn parse_all(
         if let Some(selector) = parse(&field, selector, faults)
             && let Some(again) = seen.replace(selector)
         {
-            faults.push(Fault::twice(&field, again));
+            faults.push(Fault::twice(&field, &again.to_string()));
         }
     }
     seen.into_iter().collect()

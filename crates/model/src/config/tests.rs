@@ -21,7 +21,7 @@ fn only_problem(written: &Value) -> [String; 3] {
     [problem.field.clone(), problem.value.clone(), problem.message.clone()]
 }
 
-fn mk_pool(spec: Value) -> Value {
+fn mk_pool(spec: &Value) -> Value {
     json!({ "pools": { "pool1": spec } })
 }
 
@@ -71,10 +71,10 @@ fn mk_pool(spec: Value) -> Value {
       \"Is\" is no operator: In, NotIn, Exists or DoesNotExist is expected"]
 )]
 fn invalid_pools(#[case] spec: Value, #[case] expected: [&str; 3]) {
-    assert_eq!(only_problem(&mk_pool(spec)), expected);
+    assert_eq!(only_problem(&mk_pool(&spec)), expected);
 }
 
-fn mk_advertisement(spec: Value) -> Value {
+fn mk_advertisement(spec: &Value) -> Value {
     json!({ "pools": { "pool1": { "addresses": ["1.2.3.0/24"] } }, "advertisements": { "ad": spec } })
 }
 
@@ -107,7 +107,7 @@ fn mk_in(values: &[&str]) -> Value {
     "spec.preferredNodeSelectors[0].preference", "Gt"
 )]
 fn invalid_advertisements(#[case] spec: Value, #[case] field: &str, #[case] value: &str) {
-    let problem = only_problem(&mk_advertisement(spec));
+    let problem = only_problem(&mk_advertisement(&spec));
     assert_eq!(problem[..2], [field, value]);
     let start = format!("parsing L2Advertisement ad: {field}: ");
     assert!(problem[2].starts_with(&start) && problem[2].contains(value), "{}", problem[2]);
@@ -116,7 +116,7 @@ fn invalid_advertisements(#[case] spec: Value, #[case] field: &str, #[case] valu
 #[test]
 fn every_fault_of_an_object_is_reported() {
     let config = Config::build(
-        &mk_objects(&mk_pool(json!({
+        &mk_objects(&mk_pool(&json!({
             "addresses": ["x", "1.2.3.4-1.2.3.1"],
             "serviceAllocation": { "namespaces": ["a", "a"] },
         }))),
@@ -155,7 +155,7 @@ fn every_fault_of_an_object_is_reported() {
     Some((0, None, 2))
 )]
 fn pinning(#[case] spec: Value, #[case] expected: Option<(i64, Option<Vec<&str>>, usize)>) {
-    let mut objects = mk_objects(&mk_pool(spec));
+    let mut objects = mk_objects(&mk_pool(&spec));
     objects.namespaces =
         mk_namespaces(&[("a", &[("team", "x")]), ("b", &[("team", "x")]), ("c", &[])]);
     let config = Config::build(&objects, None);
@@ -198,7 +198,7 @@ fn pools_of_an_advertisement(#[case] spec: Value, #[case] expected: &[&str]) {
 
 #[test]
 fn x_03_named_interface_is_not_all() {
-    let config = mk_config(&mk_advertisement(json!({ "interfaces": ["eth0"] })));
+    let config = mk_config(&mk_advertisement(&json!({ "interfaces": ["eth0"] })));
     let expected = Interfaces::Named(["eth0".to_owned()].into());
     assert_eq!(config.l2_advertisements[0].interfaces, expected);
 }
@@ -217,7 +217,7 @@ fn x_03_named_interface_is_not_all() {
     Some(70)
 )]
 fn weight_of_a_node(#[case] spec: Value, #[case] expected: Option<i64>) {
-    let config = mk_config(&mk_advertisement(spec));
+    let config = mk_config(&mk_advertisement(&spec));
     let weight = config.l2_advertisements[0].weight(&mk_labels(&[("a", "b")]));
     assert_eq!(weight, expected);
 }

@@ -21,7 +21,7 @@ fn outcome(verdict: &Verdict) -> &'static str {
 }
 
 fn iris() -> Cluster {
-    Cluster::new(&I).from_nodes(&I)
+    Cluster::new(&I).advertise_from(&I)
 }
 
 fn iris_on_2() -> Cluster {
@@ -78,20 +78,20 @@ fn iris_on_2() -> Cluster {
     iris().local().ready(&["iris1", "!iris2", "!iris2"]), ["announce", "noLocalEndpoints"]
 )]
 #[case::l2_row_21_one_node_listed(
-    Cluster::new(&I).from_nodes(&["iris1"]).ready(&["iris1"]), ["announce", "noMatchingAdvertisement"]
+    Cluster::new(&I).advertise_from(&["iris1"]).ready(&["iris1"]), ["announce", "noMatchingAdvertisement"]
 )]
 #[case::l2_row_22_two_advertisements(
-    Cluster::new(&I).from_nodes(&["iris1"]).from_nodes(&["iris2"]).local().ready(&["iris1"]),
+    Cluster::new(&I).advertise_from(&["iris1"]).advertise_from(&["iris2"]).local().ready(&["iris1"]),
     ["announce", "noLocalEndpoints"]
 )]
 #[case::l2_row_23_endpoint_elsewhere(
     iris().ready(&["iris1"]), ["notOwner", "announce"]
 )]
 #[case::l2_row_24_endpoints_on_both(
-    Cluster::new(&I).from_nodes(&["iris1"]).ready(&I), ["announce", "noMatchingAdvertisement"]
+    Cluster::new(&I).advertise_from(&["iris1"]).ready(&I), ["announce", "noMatchingAdvertisement"]
 )]
 #[case::l2_row_25_endpoint_where_nothing_is_listed(
-    Cluster::new(&I).from_nodes(&["iris2"]).local().ready(&["iris1"]),
+    Cluster::new(&I).advertise_from(&["iris2"]).local().ready(&["iris1"]),
     ["noMatchingAdvertisement", "noEligibleNodes"]
 )]
 #[case::l2_row_26_second_excluded(

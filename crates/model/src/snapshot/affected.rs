@@ -40,7 +40,7 @@ impl Snapshot {
     }
 
     fn services_in(&self, pools: &BTreeSet<PoolName>) -> impl Iterator<Item = &ServiceKey> {
-        pools.iter().flat_map(|pool| self.services_of.get(&Some(pool.clone()))).flatten()
+        pools.iter().filter_map(|pool| self.services_of.get(&Some(pool.clone()))).flatten()
     }
 
     fn owned_by(&self, node: Option<&NodeName>) -> impl Iterator<Item = &ServiceKey> {

@@ -101,7 +101,7 @@ fn a_node_without_node_object_is_not_listed() {
     "no L2Advertisement of pool pool selects this Service"
 )]
 #[case::node_not_listed(
-    Cluster { advertisements: Vec::new(), ..single() }.from_nodes(&["node2"]),
+    Cluster { advertisements: Vec::new(), ..single() }.advertise_from(&["node2"]),
     "no L2Advertisement of pool pool that selects this Service lists node node1"
 )]
 #[case::shared(
