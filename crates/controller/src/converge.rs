@@ -1,0 +1,374 @@
+//! One Service, one decision: which addresses it holds from now on, and what to say about it.
+//!
+//! Pure: reads the row and the configuration, changes nothing but the allocator it is given. The
+//! order of examination is upstream's (`controller.md` 2.3), except where that loses an address
+//! flaps or strands one.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ferrolb_api::reasons::EventReason;
+use ferrolb_ipam::{Allocator, Assignment, PoolName, Refusal, Request, ServiceKey};
+use ferrolb_model::family::Stack;
+use ferrolb_model::wanted::{check_families, wanted_addresses};
+use ferrolb_model::{Config, IpFamilyPolicy, Service, class};
+
+/// What the status of a Service must say, and what happened on the way there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Decision {
+    /// The addresses for `status.loadBalancer.ingress`, in order; empty clears it.
+    pub addresses: Vec<IpAddr>,
+    /// The pool of the addresses, for the annotation `ip-allocated-from-pool`.
+    pub pool: Option<PoolName>,
+    /// Events to record on the Service.
+    pub notes: Vec<Note>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a decision ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The Service has what it asks for.
+    Settled,
+    /// It has not; a freed address or a changed pool may help.
+    Waiting,
+    /// It asks for something impossible; only its own change helps.
+    Invalid,
+    /// It is not ours, and its status is none of our business.
+    Ignored,
+}
+
+/// An Event to record on the Service.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Note {
+    /// Reason and type.
+    pub reason: EventReason,
+    /// The sentence people read.
+    pub message: String,
+}
+
+/// Decides about `service`, whose status holds `held` (texts of `ingress[].ip`, in order).
+///
+/// `held` is passed apart from the row, because between a write and its echo the owner knows
+/// better than the row does. `ours` is the load balancer class this process serves.
+pub fn converge(
+    service: &Service,
+    held: &[String],
+    ours: Option<&str>,
+    config: &Config,
+    allocator: &mut Allocator,
+) -> Decision {
+    if !service.is_load_balancer || !class::handles(ours, service.class.as_deref()) {
+        // a Service that stopped being ours gives its address back.
+        let gave_back = allocator.release(&service.key).is_some();
+        let foreign = service.is_load_balancer && !gave_back;
+        return Decision {
+            addresses: Vec::new(),
+            pool: None,
+            notes: Vec::new(),
+            outcome: if foreign { Outcome::Ignored } else { Outcome::Settled },
+        };
+    }
+    if let Some(decision) = kept_for_invalid_pool(service, held, config, allocator) {
+        return decision;
+    }
+    let mut convergence = Convergence {
+        service,
+        backend_key: backend_key(service),
+        config,
+        allocator,
+        notes: Vec::new(),
+    };
+    let outcome = match convergence.settle(held) {
+        Ok(()) => Outcome::Settled,
+        Err(outcome) => outcome,
+    };
+    // Whatever is still assigned stays in the status: a bad wish never costs an address.
+    let (addresses, pool) = match convergence.current() {
+        Some(assignment) => (assignment.ips.clone(), Some(assignment.pool.clone())),
+        None => (Vec::new(), None),
+    };
+    Decision { addresses, pool, notes: convergence.notes, outcome }
+}
+
+/// An address of a pool that is invalid, and has been since this process started, is neither taken
+/// away nor judged: the pool's owner may mend it any moment.
+fn kept_for_invalid_pool(
+    service: &Service,
+    held: &[String],
+    config: &Config,
+    allocator: &Allocator,
+) -> Option<Decision> {
+    let addresses: Vec<IpAddr> =
+        held.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?;
+    if addresses.is_empty() || allocator.pool_of(&addresses).is_some() {
+        return None;
+    }
+    let allocated_from = service.annotations.allocated_from_pool.as_deref();
+    let pool = config.left_out_holder(allocated_from, &addresses)?;
+    Some(Decision {
+        addresses,
+        pool: Some(pool.clone()),
+        notes: Vec::new(),
+        outcome: Outcome::Settled,
+    })
+}
+
+struct Convergence<'a> {
+    service: &'a Service,
+    backend_key: String,
+    config: &'a Config,
+    allocator: &'a mut Allocator,
+    notes: Vec<Note>,
+}
+
+impl Convergence<'_> {
+    fn settle(&mut self, held: &[String]) -> Result<(), Outcome> {
+        let service = self.service;
+        if self.config.pools.is_empty() || service.cluster_ips.is_empty() {
+            self.allocator.release(&service.key);
+            return Err(Outcome::Waiting);
+        }
+        if service.ip_family_policy == IpFamilyPolicy::RequireDualStack
+            && service.cluster_ips.len() < 2
+        {
+            self.allocator.release(&service.key);
+            let have = List(&service.cluster_ips);
+            let message = format!("two cluster IPs are required, the Service has {have}");
+            return Err(self.invalid(EventReason::NotEnoughClusterIps, message));
+        }
+        let cluster = Stack::of_service(service);
+        // what the status holds is registered before anything about it can fail.
+        self.register(held, cluster.as_ref().ok().copied());
+        let cluster = cluster.map_err(|error| {
+            let message = format!("cluster IPs {}: {error}", List(&service.cluster_ips));
+            self.invalid(EventReason::ClusterIpsFamily, message)
+        })?;
+        let pool = service.annotations.address_pool.as_deref().filter(|name| !name.is_empty());
+        if let (Some(pool), Some(assignment)) = (pool, self.current())
+            && assignment.pool.as_str() != pool
+        {
+            self.allocator.release(&service.key);
+        }
+        let wanted = wanted_addresses(service).map_err(|error| {
+            let (reason, message) = match self.current() {
+                Some(_) => (
+                    EventReason::LoadBalancerFailed,
+                    format!("invalid requested load balancer IPs: {error}"),
+                ),
+                None => (EventReason::AllocationFailed, self.failed(&error)),
+            };
+            self.invalid(reason, message)
+        })?;
+        if let Some(assignment) = self.current()
+            && !wanted.is_empty()
+            && !same_set(&assignment.ips, &wanted)
+        {
+            self.allocator.release(&service.key);
+        }
+        if self.current().is_some() {
+            if wanted.is_empty() {
+                self.add_second_family(cluster);
+            }
+            return Ok(());
+        }
+        self.allocate(cluster, &wanted, pool)
+    }
+
+    /// Takes over the addresses the status holds; what cannot be kept is let go.
+    fn register(&mut self, held: &[String], cluster: Option<Stack>) {
+        let service = self.service;
+        if held.is_empty() {
+            self.allocator.release(&service.key);
+            return;
+        }
+        let stack = match Stack::of_texts(held) {
+            Ok(stack) => stack,
+            Err(error) => {
+                self.allocator.release(&service.key);
+                let message = format!("load balancer IPs {}: {error}", List(held));
+                self.note(EventReason::LoadBalancerIpsFamily, message);
+                return;
+            }
+        };
+        if cluster.is_some_and(|cluster| stack.is_outdated(cluster, service.ip_family_policy)) {
+            self.allocator.release(&service.key);
+            return;
+        }
+        let addresses: Vec<IpAddr> = held.iter().filter_map(|text| text.parse().ok()).collect();
+        if let Err(refusal) = self.assign(stack, &addresses) {
+            self.allocator.release(&service.key);
+            let key = Quoted(&service.key);
+            let message = format!("current IP for {key} not allowed by config: {refusal}");
+            self.note(EventReason::ClearAssignment, message);
+        }
+    }
+
+    /// Gives a Service with one address a second one, where it prefers two and the cluster gave it
+    /// two.
+    fn add_second_family(&mut self, cluster: Stack) {
+        let service = self.service;
+        let has_one = self.current().is_some_and(|assignment| assignment.ips.len() == 1);
+        if !has_one
+            || cluster != Stack::Dual
+            || service.ip_family_policy != IpFamilyPolicy::PreferDualStack
+        {
+            return;
+        }
+        let before = self.current().map(|assignment| assignment.ips.clone()).unwrap_or_default();
+        // A refusal is no event: that the pool has one family is a standing fact.
+        if let Ok(assignment) =
+            self.allocator.add_family(&request(service, &self.backend_key, cluster))
+        {
+            for ip in assignment.ips.into_iter().filter(|ip| !before.contains(ip)) {
+                let message = format!("Assigned additional IP {:?}", ip.to_string());
+                self.note(EventReason::IpAllocated, message);
+            }
+        }
+    }
+
+    fn allocate(
+        &mut self,
+        cluster: Stack,
+        wanted: &[IpAddr],
+        pool: Option<&str>,
+    ) -> Result<(), Outcome> {
+        let service = self.service;
+        let result = if !wanted.is_empty() {
+            check_families(wanted, cluster).map_err(|error| {
+                let message = self.failed(&error);
+                self.invalid(EventReason::AllocationFailed, message)
+            })?;
+            self.assign_wanted(cluster, wanted, pool)
+        } else if let Some(pool) = pool {
+            let request = request(service, &self.backend_key, cluster);
+            self.allocator.allocate_from(&request, &PoolName::from(pool)).map_err(Refused::from)
+        } else {
+            self.allocator
+                .allocate(&request(service, &self.backend_key, cluster))
+                .map_err(Refused::from)
+        };
+        match result {
+            Ok(assignment) => {
+                let ips = assignment.ips.iter().map(ToString::to_string).collect::<Vec<_>>();
+                self.note(EventReason::IpAllocated, format!("Assigned IP {}", List(&ips)));
+                Ok(())
+            }
+            Err(refusal) => {
+                let message = self.failed(&refusal);
+                self.note(EventReason::AllocationFailed, message);
+                Err(Outcome::Waiting)
+            }
+        }
+    }
+
+    /// Assigns exactly the addresses asked for, from the pool asked for if there is one.
+    fn assign_wanted(
+        &mut self,
+        cluster: Stack,
+        wanted: &[IpAddr],
+        pool: Option<&str>,
+    ) -> Result<Assignment, Refused> {
+        let assignment = self.assign(cluster, wanted)?;
+        if let Some(pool) = pool
+            && assignment.pool.as_str() != pool
+        {
+            self.allocator.release(&self.service.key);
+            return Err(Refused::OtherPool { pool: pool.to_owned(), holder: assignment.pool });
+        }
+        for ip in wanted {
+            if self.allocator.is_reserved(*ip) {
+                let message =
+                    format!("{ip} is the address of a node; given because it is asked for");
+                self.note(EventReason::NodeAddress, message);
+            }
+        }
+        Ok(assignment)
+    }
+
+    fn assign(&mut self, stack: Stack, addresses: &[IpAddr]) -> Result<Assignment, Refusal> {
+        self.allocator.assign(&request(self.service, &self.backend_key, stack), addresses)
+    }
+
+    fn current(&self) -> Option<&Assignment> {
+        self.allocator.assignment(&self.service.key)
+    }
+
+    fn failed(&self, cause: &impl fmt::Display) -> String {
+        format!("Failed to allocate IP for {}: {cause}", Quoted(&self.service.key))
+    }
+
+    fn invalid(&mut self, reason: EventReason, message: String) -> Outcome {
+        self.note(reason, message);
+        Outcome::Invalid
+    }
+
+    fn note(&mut self, reason: EventReason, message: String) {
+        self.notes.push(Note { reason, message });
+    }
+}
+
+/// Why a Service does not get what it asks for.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    /// The allocator says no.
+    #[error(transparent)]
+    Allocator(#[from] Refusal),
+    /// The address asked for is in another pool than the pool asked for.
+    #[error("requested address is in pool {:?}, not in the requested pool {pool:?}", holder.as_str())]
+    OtherPool { pool: String, holder: PoolName },
+}
+
+/// Services with local traffic share an address only with those that have the same endpoints, which
+/// is what an equal selector means. With cluster-wide traffic anybody may share.
+fn backend_key(service: &Service) -> String {
+    if !service.local_traffic_only {
+        return String::new();
+    }
+    let pairs: Vec<_> =
+        service.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.join(",")
+}
+
+/// What `service` asks the allocator for.
+fn request<'a>(service: &'a Service, backend_key: &'a str, stack: Stack) -> Request<'a> {
+    Request {
+        service: &service.key,
+        labels: &service.labels,
+        ports: &service.ports,
+        sharing_key: service.annotations.allow_shared_ip.as_deref().unwrap_or_default(),
+        backend_key,
+        families: stack.families(service.ip_family_policy, service.primary_family),
+    }
+}
+
+fn same_set(one: &[IpAddr], other: &[IpAddr]) -> bool {
+    one.len() == other.len() && one.iter().all(|ip| other.contains(ip))
+}
+
+/// A key in quotation marks.
+struct Quoted<'a>(&'a ServiceKey);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
+    }
+}
+
+/// A list of texts as upstream prints them: `["1.2.3.4" "2001:db8::1"]`.
+struct List<'a>(&'a [String]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (place, text) in self.0.iter().enumerate() {
+            let blank = if place == 0 { "" } else { " " };
+            write!(f, "{blank}{text:?}")?;
+        }
+        f.write_str("]")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,420 @@
+//! The controller process: watches in, effects out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferrolb_addr::Family;
+use ferrolb_api::reasons::EventReason;
+use ferrolb_api::{IPAddressPool, L2Advertisement};
+use ferrolb_ipam::{Counters, ServiceKey};
+use ferrolb_kube_rt::events::{EventType, ObjectRef, Recorder};
+use ferrolb_kube_rt::metrics::{ClientMetrics, ControllerMetrics, PoolUsage, Registry};
+use ferrolb_kube_rt::probes::{Probes, Pulse};
+use ferrolb_kube_rt::status::{Action, Outcome, Write, Writer};
+use ferrolb_kube_rt::watch::{self, Update, Watch, WatchSpec};
+use ferrolb_kube_rt::{Inbox, ObjectKey, Post, Resource, admin, client, inbox, rows, shutdown};
+use ferrolb_model::Problem;
+use ferrolb_model::config::Kind;
+use k8s_openapi::api::core::v1::{Namespace, Node, Service};
+use kube::{Api, Client};
+use tracing::{debug, error, info, warn};
+
+use crate::ledger::{Change, Effect, Ledger, ServiceRef, StatusWrite, WriteResult};
+use crate::settings::Settings;
+use crate::status;
+
+/// Changes that wait to be taken in; beyond that the watches wait.
+const INBOX: usize = 4096;
+/// Decisions between two looks at everything else.
+const BURST: usize = 64;
+/// How often an idle loop shows that it turns.
+const BEAT: Duration = Duration::from_secs(5);
+/// Time between two attempts of a write that the server refuses.
+const REFUSED_PAUSE: Duration = Duration::from_secs(15);
+/// Time for writes under way when the process is asked to stop.
+const GRACE: Duration = Duration::from_secs(5);
+/// The source of our events, upstream's name.
+const COMPONENT: &str = "metallb-controller";
+
+/// Why the controller could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No way to the API server.
+    #[error(transparent)]
+    Connect(#[from] client::ConnectError),
+    /// A port cannot be opened.
+    #[error(transparent)]
+    Admin(#[from] admin::AdminError),
+    /// Signals cannot be caught.
+    #[error("cannot listen for signals: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+/// What an entry of the inbox is about; a newer entry replaces an older one.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Topic {
+    Service(ServiceKey),
+    Pool(Arc<str>),
+    L2Advertisement(Arc<str>),
+    Namespace(Arc<str>),
+    Node(Arc<str>),
+    Written(ServiceKey),
+    Again(ServiceKey),
+    Synced(&'static str),
+}
+
+#[derive(Debug)]
+enum Message {
+    Change(Change),
+    /// A watch has said everything there is.
+    Synced,
+}
+
+/// Runs a controller until it is asked to stop.
+pub async fn run(settings: Settings) -> Result<(), Error> {
+    let Settings { namespace, kubeconfig, class, metrics_port, health_port } = settings;
+    client::install_crypto();
+    let stop = shutdown::Signal::listen()?.token();
+    let client = client::connect(kubeconfig.as_deref()).await?;
+    let mut registry = Registry::default();
+    let client_metrics = ClientMetrics::register(&mut registry);
+    let metrics = ControllerMetrics::register(&mut registry);
+    let probes = Probes::new();
+    let (post, inbox) = inbox(INBOX);
+    let watches = watch_all(&client, &namespace, &client_metrics, &post);
+    for (name, watch) in &watches.required {
+        let state = watch.state();
+        probes.require(*name, move || state.missing());
+    }
+    let pulse = probes.watchdog("allocation");
+    let _admin = admin::serve(
+        admin::everywhere(health_port),
+        admin::everywhere(metrics_port),
+        probes,
+        Arc::new(registry),
+        stop.clone(),
+    )
+    .await?;
+    info!(namespace, class = class.as_deref().unwrap_or_default(), "controller started");
+    let controller = Controller {
+        ledger: Ledger::new(class),
+        writer: Writer::new(client.clone(), post.clone(), |key: ServiceKey, outcome| {
+            report(key, outcome)
+        }),
+        recorder: Recorder::new(client.clone(), COMPONENT),
+        client,
+        post,
+        metrics,
+        client_metrics,
+        missing: watches.required.iter().map(|(name, _)| *name).collect(),
+        pulse,
+    };
+    let stopped = controller.turn(inbox, stop.cancelled()).await;
+    info!("stopping");
+    let _ = tokio::time::timeout(GRACE, stopped.writer.idle()).await;
+    stopped.recorder.finish(GRACE).await;
+    Ok(())
+}
+
+/// The running watches. Nothing is decided before the required ones are complete.
+struct Watches {
+    required: Vec<(&'static str, Watch)>,
+    _optional: Watch,
+}
+
+fn watch_all(
+    client: &Client,
+    namespace: &str,
+    metrics: &ClientMetrics,
+    post: &Post<Topic, Message>,
+) -> Watches {
+    let services = watch::spawn(
+        WatchSpec::<Service>::all(client.clone())
+            .fields_if_possible(rows::LOAD_BALANCERS)
+            .metrics(metrics),
+        rows::service,
+        post.clone(),
+        |update| {
+            let topic = |key: &ObjectKey| Topic::Service(service_key(key));
+            entry("services", update, topic, |key, row| match row {
+                Some(row) => Change::Service(Box::new(row)),
+                None => Change::ServiceGone(service_key(&key)),
+            })
+        },
+    );
+    let pools = watch::spawn(
+        WatchSpec::<IPAddressPool>::namespaced(client.clone(), namespace).metrics(metrics),
+        |_, pool| Some(pool),
+        post.clone(),
+        |update| {
+            let topic = |key: &ObjectKey| Topic::Pool(Arc::clone(&key.name));
+            entry("pools", update, topic, |key, pool| {
+                Change::Pool(key.name.to_string(), pool.map(Box::new))
+            })
+        },
+    );
+    let advertisements = watch::spawn(
+        WatchSpec::<L2Advertisement>::namespaced(client.clone(), namespace).metrics(metrics),
+        |_, advertisement| Some(advertisement),
+        post.clone(),
+        |update| {
+            let topic = |key: &ObjectKey| Topic::L2Advertisement(Arc::clone(&key.name));
+            entry("l2advertisements", update, topic, |key, advertisement| {
+                Change::L2Advertisement(key.name.to_string(), advertisement.map(Box::new))
+            })
+        },
+    );
+    let namespaces = watch::spawn(
+        WatchSpec::<Namespace>::all(client.clone()).metrics(metrics),
+        rows::namespace,
+        post.clone(),
+        |update| {
+            let topic = |key: &ObjectKey| Topic::Namespace(Arc::clone(&key.name));
+            entry("namespaces", update, topic, |key, row| Change::Namespace(key.name, row))
+        },
+    );
+    let nodes = watch::spawn(
+        WatchSpec::<Node>::all(client.clone()).metrics(metrics),
+        rows::node,
+        post.clone(),
+        |update| {
+            let topic = |key: &ObjectKey| Topic::Node(Arc::clone(&key.name));
+            entry("nodes", update, topic, |key, row| Change::Node((&*key.name).into(), row))
+        },
+    );
+    Watches {
+        required: vec![
+            ("services", services),
+            ("pools", pools),
+            ("namespaces", namespaces),
+            ("nodes", nodes),
+        ],
+        _optional: advertisements,
+    }
+}
+
+/// Makes an inbox entry of what a watch says.
+fn entry<R>(
+    name: &'static str,
+    update: Update<R>,
+    topic: impl Fn(&ObjectKey) -> Topic,
+    change: impl Fn(ObjectKey, Option<R>) -> Change,
+) -> (Topic, Message) {
+    match update {
+        Update::Set(key, row) => (topic(&key), Message::Change(change(key, Some(row)))),
+        Update::Gone(key) => (topic(&key), Message::Change(change(key, None))),
+        Update::Synced => (Topic::Synced(name), Message::Synced),
+    }
+}
+
+fn service_key(key: &ObjectKey) -> ServiceKey {
+    ServiceKey::new(Arc::clone(&key.namespace), Arc::clone(&key.name))
+}
+
+/// Makes an inbox entry of how a write ended.
+fn report(key: ServiceKey, outcome: Outcome) -> (Topic, Message) {
+    let result = match outcome {
+        Outcome::Written { resource_version, .. } => WriteResult::Done(resource_version),
+        Outcome::Conflict => WriteResult::Conflict,
+        Outcome::Missing => WriteResult::Missing,
+        Outcome::Failed(reason) => {
+            error!(service = %key, error = %reason, "cannot write the status of a Service");
+            WriteResult::Failed
+        }
+    };
+    (Topic::Written(key.clone()), Message::Change(Change::Written(key, result)))
+}
+
+struct Controller {
+    ledger: Ledger,
+    writer: Writer<ServiceKey>,
+    recorder: Recorder,
+    client: Client,
+    post: Post<Topic, Message>,
+    metrics: ControllerMetrics,
+    client_metrics: ClientMetrics,
+    /// Watches that have not said everything yet.
+    missing: Vec<&'static str>,
+    pulse: Pulse,
+}
+
+impl Controller {
+    /// Takes in changes and carries out what follows, until `stop`.
+    async fn turn(
+        mut self,
+        mut inbox: Inbox<Topic, Message>,
+        stop: impl Future<Output = ()>,
+    ) -> Self {
+        let mut stop = std::pin::pin!(stop);
+        let mut beat = tokio::time::interval(BEAT);
+        let mut busy = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => return self,
+                entries = inbox.recv_ready(INBOX) => self.take_in(entries),
+                _ = beat.tick() => {}
+                () = tokio::task::yield_now(), if busy => {}
+            }
+            self.pulse.beat();
+            busy = self.missing.is_empty() && self.work();
+        }
+    }
+
+    fn take_in(&mut self, entries: Vec<(Topic, Message)>) {
+        for (topic, message) in entries {
+            match (topic, message) {
+                (Topic::Synced(name), _) => {
+                    self.missing.retain(|missing| *missing != name);
+                    if self.missing.is_empty() {
+                        info!("everything is listed, allocation begins");
+                    }
+                }
+                (_, Message::Change(change)) => {
+                    if let Change::Written(key, WriteResult::Failed) = &change {
+                        self.try_again_later(key.clone());
+                    }
+                    if let Some(effect) = self.ledger.apply(change) {
+                        self.carry_out(effect);
+                    }
+                }
+                (_, Message::Synced) => {}
+            }
+        }
+    }
+
+    /// Does a burst of queued work; returns whether there may be more.
+    fn work(&mut self) -> bool {
+        for _ in 0..BURST {
+            let Some(effects) = self.ledger.next() else { return false };
+            for effect in effects {
+                self.carry_out(effect);
+            }
+        }
+        true
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Write(write) => self.write(&write),
+            Effect::Event { service, note } => {
+                debug!(service = %service.key, reason = note.reason.as_str(), note.message);
+                self.recorder.record(
+                    &reference(&service),
+                    event_type(note.reason),
+                    note.reason.as_str(),
+                    note.message,
+                );
+            }
+            Effect::Figures(pool, Some(counters)) => {
+                self.metrics.set_pool(pool.as_str(), usage(counters));
+            }
+            Effect::Figures(pool, None) => self.metrics.remove_pool(pool.as_str()),
+            Effect::Configured { new_problems, stale } => {
+                self.client_metrics.config_loaded(stale);
+                for problem in &new_problems {
+                    self.complain(problem);
+                }
+                info!(event = "configLoaded", stale, "configuration taken over");
+            }
+            Effect::Retired(key) => {
+                info!(event = "serviceRetired", service = %key, "address is free again");
+                tokio::spawn(retire(self.client.clone(), self.writer.clone(), key));
+            }
+        }
+    }
+
+    fn write(&self, write: &StatusWrite) {
+        let addresses: Vec<_> = write.addresses.iter().map(ToString::to_string).collect();
+        if addresses.is_empty() {
+            info!(event = "clearAssignment", service = %write.key, "Service has no address");
+        } else {
+            let pool = write.pool.as_ref().map(ToString::to_string).unwrap_or_default();
+            let ips = addresses.join(",");
+            info!(event = "ipAllocated", service = %write.key, ips, pool, "Service has its address");
+        }
+        let action = Action::Patch {
+            body: status::patch(write),
+            resource_version: Some(Arc::clone(&write.resource_version)),
+        };
+        self.writer.submit(write.key.clone(), status_write(&write.key, action));
+    }
+
+    /// Says in the log and on the object what is wrong with it.
+    fn complain(&self, problem: &Problem) {
+        let Problem { kind, name, field, value, message, acting } = problem;
+        warn!(%kind, name = &**name, field, value, acting, "{message}");
+        let objects = self.ledger.objects();
+        let object = match kind {
+            Kind::IpAddressPool => objects.pools.get(&**name).map(ObjectRef::of),
+            Kind::L2Advertisement => objects.l2_advertisements.get(&**name).map(ObjectRef::of),
+        };
+        if let Some(object) = object {
+            let reason = EventReason::ConfigurationError;
+            self.recorder.record(&object, event_type(reason), reason.as_str(), message.as_str());
+        }
+    }
+
+    fn try_again_later(&self, key: ServiceKey) {
+        let post = self.post.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(REFUSED_PAUSE).await;
+            post.send(Topic::Again(key.clone()), Message::Change(Change::Again(key))).await;
+        });
+    }
+}
+
+/// A Service that left our sight was deleted or changed its type. In the second case the API server
+/// has cleared its status; our annotation is left for us to remove.
+async fn retire(client: Client, writer: Writer<ServiceKey>, key: ServiceKey) {
+    let api = Api::<Service>::namespaced(client, &key.namespace);
+    let Ok(Some(service)) = api.get_opt(&key.name).await else { return };
+    let other_type = service.spec.and_then(|spec| spec.type_).is_some_and(|t| t != "LoadBalancer");
+    let annotated = service
+        .metadata
+        .annotations
+        .is_some_and(|all| all.contains_key(ferrolb_api::annotations::ALLOCATED_FROM_POOL));
+    if other_type && annotated {
+        let version = service.metadata.resource_version.map(Into::into);
+        let action = Action::Patch { body: status::forget_pool(), resource_version: version };
+        writer.submit(key.clone(), status_write(&key, action));
+    }
+}
+
+fn status_write(key: &ServiceKey, action: Action) -> Write {
+    Write {
+        resource: Resource::of::<Service>(),
+        namespace: Some(Arc::clone(&key.namespace)),
+        name: Arc::clone(&key.name),
+        subresource: Some("status"),
+        action,
+    }
+}
+
+fn reference(service: &ServiceRef) -> ObjectRef {
+    ObjectRef {
+        api_version: "v1".into(),
+        kind: "Service".into(),
+        namespace: Arc::clone(&service.key.namespace),
+        name: Arc::clone(&service.key.name),
+        uid: Arc::clone(&service.uid),
+        resource_version: Arc::clone(&service.resource_version),
+    }
+}
+
+fn event_type(reason: EventReason) -> EventType {
+    match reason.event_type() {
+        ferrolb_api::reasons::EventType::Normal => EventType::Normal,
+        ferrolb_api::reasons::EventType::Warning => EventType::Warning,
+    }
+}
+
+fn usage(counters: Counters) -> PoolUsage {
+    let positive = |count: i64| u64::try_from(count).unwrap_or_default();
+    PoolUsage {
+        ipv4: positive(counters.capacity(Family::V4)),
+        ipv6: positive(counters.capacity(Family::V6)),
+        ipv4_in_use: positive(counters.assigned_v4),
+        ipv6_in_use: positive(counters.assigned_v6),
+    }
+}
