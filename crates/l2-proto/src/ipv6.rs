@@ -21,7 +21,7 @@ const ICMPV6: u8 = 58;
 /// The group that is asked for `address` (RFC 4291 2.7.1): `ff02::1:ff` and its last 24 bits.
 pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     let [.., high, low] = address.segments();
-    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | (high & 0xff), low)
+    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | high, low)
 }
 
 /// The Ethernet group that carries an IPv6 group (RFC 2464 7): `33:33` and its last 32 bits.

@@ -33,7 +33,7 @@ const ARP_REQUEST_UNICAST: &str = "020000000001 020000000007 0806 0001 0800 06 0
     020000000007 c0a80107 000000000000 c0a80114";
 const ARP_REPLY: &str = "020000000007 020000000001 0806 0001 0800 06 04 0002 \
     020000000001 c0a80114 020000000007 c0a80107";
-// RFC 5227 1.1: a probe is a request whose sender address is zero.
+// By hand; RFC 5227 1.1: a probe is a request whose sender address is zero.
 const ARP_PROBE: &str = "ffffffffffff 020000000007 0806 0001 0800 06 04 0001 \
     020000000007 00000000 000000000000 c0a80114";
 const ARP_PROBE_REPLY: &str = "020000000007 020000000001 0806 0001 0800 06 04 0002 \
@@ -49,6 +49,10 @@ const NS_UNICAST: &str = "020000000001 020000000007 86dd 60000000 0020 3a ff \
 const NS_DUPLICATE_DETECTION: &str = "3333ff000014 020000000007 86dd 60000000 0020 3a ff \
     00000000000000000000000000000000 ff0200000000000000000001ff000014 \
     87 00 50f2 00000000 20010db8000000000000000000000014 0e 01 9b4ac211906f";
+// By hand: nothing is sent from ::1, and this room would not write it.
+const NS_LOOPBACK: &str = "3333ff000014 020000000007 86dd 60000000 0020 3a ff \
+    00000000000000000000000000000000 ff0200000000000000000001ff000014 \
+    87 00 0000 00000000 20010db8000000000000000000000014 01 01 020000000007";
 /// Linux itself answering `NS_MULTICAST`: from the target, Solicited and Override set.
 const NA_FROM_TARGET: &str = "020000000007 020000000001 86dd 60000000 0020 3a ff \
     20010db8000000000000000000000014 20010db8000000000000000000000007 \
@@ -293,6 +297,7 @@ fn ndp_rules(
     0xff,
     Invalid::Source(Ipv6Addr::new(0xff01, 0xdb8, 0, 0, 0, 0, 0, 7))
 )]
+#[case::loopback_source(NS_LOOPBACK, 37, 1, Invalid::Source(Ipv6Addr::LOCALHOST))]
 #[case::code(NS_MULTICAST, 55, 1, Invalid::Code(1))]
 #[case::multicast_target(
     NS_MULTICAST,
@@ -353,6 +358,25 @@ fn tagged_frames_are_dropped(#[case] tag: [u8; 2]) {
 fn frames_of_our_own_are_dropped() {
     assert_eq!(ignored(&mk_bytes(ARP_REPLY)), DropReason::OwnFrame);
     assert_eq!(ignored(&mk_bytes(NA_FROM_TARGET)), DropReason::OwnFrame);
+}
+
+/// Our own reply, sent on by another station: no claim of that station.
+#[test]
+fn our_own_reply_reflected_is_no_claim() {
+    let mut frame = mk_bytes(ARP_REPLY);
+    frame[6..12].copy_from_slice(&OTHER.0);
+    assert_eq!(ignored(&frame), DropReason::ArpReply);
+}
+
+/// Of two link-layer addresses the first counts, as for Linux.
+#[test]
+fn the_first_option_counts() {
+    let mut frame = mk_bytes(NS_MULTICAST);
+    frame.extend([1, 1, 2, 0, 0, 0, 0, 9]);
+    frame[19] = 40;
+    let mut out = FrameBuf::new();
+    mk_responder(None).answer(&mk_table(), &mk_sealed(frame), &mut out);
+    assert_eq!(out.as_bytes(), mk_bytes(NA_FROM_TARGET));
 }
 
 #[test]
