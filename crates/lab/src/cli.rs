@@ -17,6 +17,7 @@ use crate::process::Process;
 use crate::report;
 use crate::running::Running;
 use crate::sandbox::{self, Side};
+use crate::scenario::{Story, demo};
 
 /// The command line of the lab.
 #[derive(Clone, Debug, Parser)]
@@ -32,6 +33,17 @@ enum Command {
         /// Start neither controller nor speakers
         #[arg(long)]
         bare: bool,
+        #[command(flatten)]
+        shape: ShapeArgs,
+    },
+    /// Tell the whole story: allocation, announcement, traffic, fail-over, an exhausted pool, IPv6
+    Demo {
+        /// Print JSON at the end instead of lines on the way
+        #[arg(long)]
+        json: bool,
+        /// Leave the lab open when the story is told
+        #[arg(long)]
+        keep: bool,
         #[command(flatten)]
         shape: ShapeArgs,
     },
@@ -117,6 +129,7 @@ impl ShapeArgs {
 pub fn run(args: Args) -> ExitCode {
     let result = match args.command {
         Command::Up { bare, shape } => up(bare, &shape),
+        Command::Demo { json, keep, shape } => demo(json, keep, &shape),
         Command::Exec { name, host, argv } => exec(&name, &host, &argv),
         Command::Hosts { name } => hosts(&name).map(|()| ExitCode::SUCCESS),
         Command::Logs { name, process } => logs(&name, process.as_deref()),
@@ -140,18 +153,50 @@ fn up(bare: bool, shape: &ShapeArgs) -> Result<ExitCode> {
     let start = Instant::now();
     let mut lab = Lab::up(options)?;
     if !bare {
-        lab.start_controller()?;
-        lab.start_speakers()?;
-        lab.wait_ready(Duration::from_secs(30))?;
+        start_own(&mut lab)?;
     }
     for row in table(&lab) {
         report::line(row);
     }
-    report::line(format_args!(
-        "up in {:.1} s; `ferrolb lab exec client -- …` runs a program in it, Ctrl-C ends it",
-        start.elapsed().as_secs_f32()
-    ));
+    report::line(format_args!("up in {:.1} s; {HINT}", start.elapsed().as_secs_f32()));
     hold(&lab)
+}
+
+const HINT: &str = "`ferrolb lab exec client -- …` runs a program in it, Ctrl-C ends it";
+
+fn demo(json: bool, keep: bool, shape: &ShapeArgs) -> Result<ExitCode> {
+    let options = shape.options()?;
+    if let Side::Ended(code) = sandbox::enter(&shape.name)? {
+        return Ok(code);
+    }
+    let mut story = Story::begin(json);
+    let mut lab = Lab::up(options)?;
+    story.say(format_args!(
+        "{} nodes, {} and {} LAN(s) are up",
+        shape.nodes,
+        if shape.real_kubernetes { "a real control plane" } else { "the embedded API server" },
+        shape.lans
+    ));
+    let told = start_own(&mut lab).and_then(|()| {
+        story.say("controller and speakers are ready");
+        demo::tell(&mut lab, &mut story)
+    });
+    if let Err(error) = told {
+        lab.tails(8).iter().for_each(report::complain);
+        return Err(error);
+    }
+    story.end();
+    if keep {
+        report::complain(format_args!("the lab stays open; {HINT}"));
+        return hold(&lab);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_own(lab: &mut Lab) -> Result<()> {
+    lab.start_controller()?;
+    lab.start_speakers()?;
+    lab.wait_ready(Duration::from_secs(30))
 }
 
 /// Holds the lab open until it is told to end, for as long as everything in it runs.

@@ -96,15 +96,10 @@ impl Control {
         }
     }
 
-    pub(crate) fn start_proxies(
-        &self,
-        nodes: &[&Host],
-        endpoint: &Endpoint,
-        folder: &Path,
-    ) -> Result<Vec<Process>> {
+    pub(crate) fn start_proxies(&self, nodes: &[&Host], folder: &Path) -> Result<Vec<Process>> {
         match self {
             Self::Embedded => Ok(Vec::new()),
-            Self::Real(kubernetes) => real::start_proxies(nodes, endpoint, folder, kubernetes),
+            Self::Real(kubernetes) => real::start_proxies(nodes, folder, kubernetes),
         }
     }
 }

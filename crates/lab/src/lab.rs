@@ -128,7 +128,7 @@ impl Lab {
         lab.keep(control.processes);
         lab.furnish()?;
         let nodes = lab.network.nodes();
-        let proxies = lab.options.control.start_proxies(&nodes, &lab.endpoint, folder)?;
+        let proxies = lab.options.control.start_proxies(&nodes, folder)?;
         if lab.options.control == Control::Embedded {
             let nodes = nodes.into_iter().cloned().collect();
             lab.proxy = Some(Proxy::start(lab.api.clone(), nodes)?);
@@ -209,10 +209,7 @@ impl Lab {
 
     /// Waits until the controller and all speakers say they are ready.
     pub fn wait_ready(&self, limit: Duration) -> Result<()> {
-        let own = |process: &&Process| {
-            process.name() == "controller" || process.name().starts_with("speaker-")
-        };
-        for process in self.processes.values().filter(own) {
+        for process in self.own_processes() {
             let probe = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), HEALTH_PORT);
             wait_until(&format!("{} is ready", process.name()), limit, || {
                 process.expect_running()?;
@@ -328,6 +325,25 @@ impl Lab {
             .flatten()
             .filter_map(|entry| entry["ip"].as_str()?.parse().ok())
             .collect())
+    }
+
+    /// The last lines of our own processes, for whoever has to find out what went wrong.
+    pub fn tails(&self, lines: usize) -> Vec<String> {
+        self.own_processes()
+            .flat_map(|process| {
+                let log = process.log();
+                let all: Vec<_> = log.lines().collect();
+                let tail = all[all.len().saturating_sub(lines)..].iter();
+                tail.map(|line| format!("{}: {line}", process.name())).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Controller and speakers.
+    fn own_processes(&self) -> impl Iterator<Item = &Process> {
+        self.processes.values().filter(|process| {
+            process.name() == "controller" || process.name().starts_with("speaker-")
+        })
     }
 
     fn write_endpoints(&self, service: &Value) -> Result<()> {
@@ -472,7 +488,18 @@ impl Lab {
     }
 
     fn furnish(&self) -> Result<()> {
-        self.api.apply_yaml(RBAC)?;
+        match self.options.control {
+            // It asks nobody who they are.
+            Control::Embedded => self
+                .api
+                .apply(&json!({
+                    "apiVersion": "v1",
+                    "kind": "Namespace",
+                    "metadata": { "name": NAMESPACE },
+                }))
+                .map(drop)?,
+            Control::Real(_) => self.api.apply_yaml(RBAC)?,
+        }
         self.api.apply_yaml(&ferrolb_api::crds_yaml())?;
         for host in self.network.nodes() {
             self.api.apply(&objects::node(host))?;

@@ -30,6 +30,7 @@ mod proxy;
 pub mod report;
 mod running;
 pub mod sandbox;
+pub mod scenario;
 mod tools;
 
 pub use self::cli::{Args, run};

@@ -7,7 +7,9 @@
 //! Cluster addresses, session affinity and the rest of kube-proxy are not here.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +22,7 @@ use crate::api::Api;
 use crate::command::Run;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::lab::log;
 
 const PERIOD: Duration = Duration::from_millis(50);
 
@@ -74,7 +77,10 @@ fn keep(api: &Api, nodes: &[Host], stop: &AtomicBool) {
                 let run = Run::new(["nft", "-f", "-"]).input(&rules);
                 match node.netns.success(&run) {
                     Ok(_) => *installed = rules,
-                    Err(_) => complete = false,
+                    Err(error) => {
+                        complete = false;
+                        note(node, &error);
+                    }
                 }
             }
         }
@@ -82,6 +88,12 @@ fn keep(api: &Api, nodes: &[Host], stop: &AtomicBool) {
             versions = seen;
         }
     }
+}
+
+fn note(node: &Host, error: &Error) {
+    let file = OpenOptions::new().create(true).append(true).open(log("proxy"));
+    // Nobody can be told that the log cannot be written.
+    let _ = file.and_then(|mut file| writeln!(file, "{}: {error}", node.name()));
 }
 
 /// The whole rule set of a node, as one transaction that replaces the one before.
@@ -96,7 +108,7 @@ fn render(node: &str, services: &[Value], slices: &[Value]) -> String {
          table inet lab_proxy {{\n\
          chain services {{\n{rules}}}\n\
          chain prerouting {{ type nat hook prerouting priority dstnat; jump services; }}\n\
-         chain output {{ type nat hook output priority dstnat; jump services; }}\n\
+         chain output {{ type nat hook output priority -100; jump services; }}\n\
          chain postrouting {{ type nat hook postrouting priority srcnat; meta mark & 0x4000 == 0x4000 masquerade; }}\n\
          }}\n"
     )

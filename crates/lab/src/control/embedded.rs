@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ferrolb_addr::Family;
+use ferrolb_embedded_api::{Config, EmbeddedApi};
 
 use super::{Endpoint, Running};
 use crate::api::wait_until;
@@ -49,6 +50,14 @@ pub(super) fn start(ctl: &Host, folder: &Path, program: &Path) -> Result<Running
 
 /// Serves until the process is killed.
 pub(crate) fn serve(address: SocketAddr) -> Result<()> {
-    let _ = address;
-    Err(Error::Story("the embedded API server is not there yet".into()))
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::io("runtime"))?;
+    runtime.block_on(async {
+        let config = Config { bind: address, ..Config::default() };
+        let _server = EmbeddedApi::start(&config)
+            .map_err(|error| Error::io("embedded API server")(std::io::Error::other(error)))?;
+        std::future::pending::<Result<()>>().await
+    })
 }

@@ -104,7 +104,6 @@ pub(super) fn start(ctl: &Host, folder: &Path, kubernetes: &Path) -> Result<Runn
 /// Starts kube-proxy on every node.
 pub(super) fn start_proxies(
     nodes: &[&Host],
-    endpoint: &Endpoint,
     folder: &Path,
     kubernetes: &Path,
 ) -> Result<Vec<Process>> {
@@ -132,7 +131,6 @@ pub(super) fn start_proxies(
                     "tcpCloseWaitTimeout": "0s",
                 },
             });
-            let _ = endpoint;
             let name = format!("kube-proxy-{}", node.name());
             let config = write(&files, &format!("{name}.yaml"), &config.to_string())?;
             launch(
