@@ -1,0 +1,343 @@
+//! Events on objects, the way `kubectl describe` and `kubectl get events` expect them: core/v1,
+//! with first and last time, a count and a source.
+//!
+//! What was said about an object within the last hour is not said again: its count and last time
+//! go up. Recording never waits; when more waits than the queue holds, events are dropped, because
+//! they are advice and not state.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request, header};
+use jiff::Timestamp;
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use crate::backoff::Backoff;
+use crate::inbox::{Inbox, Post, inbox};
+use crate::resource::Resource;
+use crate::trouble::{Failure, Trouble};
+
+/// Events that may wait.
+const QUEUE: usize = 512;
+/// Events remembered for counting.
+const REMEMBERED: usize = 1024;
+/// The API server forgets events after an hour; so do we.
+const REPEAT_WITHIN: Duration = Duration::from_secs(60 * 60);
+/// Attempts per event.
+const ATTEMPTS: u32 = 6;
+/// Time for one request.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Names end here, so that `.<hex>` fits behind.
+const NAME_LENGTH: usize = 230;
+
+/// How serious an event is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum EventType {
+    /// Things go their way.
+    Normal,
+    /// Somebody should look.
+    Warning,
+}
+
+/// The object an event is about.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct ObjectRef {
+    /// `v1`, or `group/version`.
+    pub api_version: Cow<'static, str>,
+    /// `Service` and so on.
+    pub kind: Cow<'static, str>,
+    /// Namespace; empty for cluster-wide objects, whose events go to `default`.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// `metadata.uid`: `kubectl describe` finds events by it.
+    pub uid: Arc<str>,
+    /// `metadata.resourceVersion`; may be empty.
+    pub resource_version: Arc<str>,
+}
+
+/// Records events. Cheap to clone; the last clone ends the task behind it.
+#[derive(Clone)]
+pub struct Recorder {
+    post: Post<Note, ObjectRef>,
+    task: Arc<JoinHandle<()>>,
+}
+
+/// What makes two events the same one.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Note {
+    kind: Cow<'static, str>,
+    namespace: Arc<str>,
+    name: Arc<str>,
+    uid: Arc<str>,
+    event_type: EventType,
+    reason: Cow<'static, str>,
+    message: Arc<str>,
+}
+
+impl Recorder {
+    /// A recorder that names `component` (`metallb-controller`) as the source; needs a tokio
+    /// runtime.
+    pub fn new(client: Client, component: &'static str) -> Self {
+        let (post, inbox) = inbox(QUEUE);
+        let sender = Sender {
+            client,
+            component,
+            resource: Resource::of::<k8s_openapi::api::core::v1::Event>(),
+            sent: Sent::default(),
+            said: None,
+        };
+        Self { post, task: Arc::new(tokio::spawn(sender.run(inbox))) }
+    }
+
+    /// Says `reason` and `message` about `object`. Never waits.
+    pub fn record(
+        &self,
+        object: &ObjectRef,
+        event_type: EventType,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<Arc<str>>,
+    ) {
+        let note = Note {
+            kind: object.kind.clone(),
+            namespace: Arc::clone(&object.namespace),
+            name: Arc::clone(&object.name),
+            uid: Arc::clone(&object.uid),
+            event_type,
+            reason: reason.into(),
+            message: message.into(),
+        };
+        if let Err(lost) = self.post.try_send(note, object.clone()) {
+            tracing::debug!(op = "recordEvent", error = %lost, "event dropped");
+        }
+    }
+
+    /// Waits, at most `limit`, until what was recorded is sent, and ends the recorder.
+    pub async fn finish(self, limit: Duration) {
+        let Self { post, mut task } = self;
+        drop(post);
+        if let Some(task) = Arc::get_mut(&mut task) {
+            // Late events are lost, as any.
+            let _ = timeout(limit, task).await;
+        }
+    }
+}
+
+impl ObjectRef {
+    /// The reference to a typed object.
+    pub fn of<K: kube::Resource<DynamicType = ()>>(object: &K) -> Self {
+        let meta = object.meta();
+        let text =
+            |field: &Option<String>| -> Arc<str> { field.as_deref().unwrap_or_default().into() };
+        Self {
+            api_version: K::api_version(&()),
+            kind: K::kind(&()),
+            namespace: text(&meta.namespace),
+            name: text(&meta.name),
+            uid: text(&meta.uid),
+            resource_version: text(&meta.resource_version),
+        }
+    }
+
+    fn event_namespace(&self) -> &str {
+        if self.namespace.is_empty() { "default" } else { &self.namespace }
+    }
+}
+
+/// The task that sends.
+struct Sender {
+    client: Client,
+    component: &'static str,
+    resource: Resource,
+    sent: Sent,
+    said: Option<std::mem::Discriminant<Trouble>>,
+}
+
+impl Sender {
+    async fn run(mut self, mut inbox: Inbox<Note, ObjectRef>) {
+        while let Some((note, object)) = inbox.recv().await {
+            let mut backoff = Backoff::new();
+            for attempt in 1..=ATTEMPTS {
+                match self.send(&note, &object).await {
+                    Ok(()) => {
+                        self.said = None;
+                        break;
+                    }
+                    Err(failure) => {
+                        let again = failure.trouble.is_transient() && attempt < ATTEMPTS;
+                        self.say(&failure, again);
+                        if !again {
+                            break;
+                        }
+                        tokio::time::sleep(backoff.pause(failure.trouble.longest_pause())).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, note: &Note, object: &ObjectRef) -> Result<(), Failure> {
+        let now = Instant::now();
+        if let Some(known) = self.sent.known(note, now) {
+            match self.count_up(&known, object).await {
+                Ok(()) => {
+                    self.sent.remember(note, Known { count: known.count + 1, last: now, ..known });
+                    return Ok(());
+                }
+                // Forgotten by the server, or out of our reach: say it anew.
+                Err(Failure { trouble: Trouble::Missing | Trouble::Forbidden(_), .. }) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        let name = self.create(note, object).await?;
+        self.sent.remember(note, Known { name, count: 1, last: now });
+        Ok(())
+    }
+
+    async fn count_up(&self, known: &Known, object: &ObjectRef) -> Result<(), Failure> {
+        let namespace = object.event_namespace();
+        let url = format!("{}/{}", self.resource.collection(Some(namespace)), known.name);
+        let body = json!({ "count": known.count + 1, "lastTimestamp": written(Timestamp::now()) });
+        self.call("patch", Method::PATCH, url, "application/merge-patch+json", namespace, &body)
+            .await
+    }
+
+    async fn create(&self, note: &Note, object: &ObjectRef) -> Result<Arc<str>, Failure> {
+        let namespace = object.event_namespace();
+        let now = Timestamp::now();
+        let name = event_name(&object.name, now);
+        let body = event(&name, note, object, self.component, now);
+        let url = self.resource.collection(Some(namespace));
+        self.call("create", Method::POST, url, "application/json", namespace, &body).await?;
+        Ok(name.into())
+    }
+
+    async fn call(
+        &self,
+        verb: &'static str,
+        method: Method,
+        url: String,
+        kind: &'static str,
+        namespace: &str,
+        body: &Value,
+    ) -> Result<(), Failure> {
+        let request = Request::builder()
+            .method(method)
+            .uri(url)
+            .header(header::CONTENT_TYPE, kind)
+            .body(body.to_string().into_bytes());
+        let trouble = match request {
+            Err(error) => Trouble::Refused(0, error.to_string()),
+            Ok(request) => match timeout(TIMEOUT, self.client.request_text(request)).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => error.into(),
+                Err(elapsed) => elapsed.into(),
+            },
+        };
+        Err(Failure::new(verb, &self.resource, None, Some(namespace), trouble))
+    }
+
+    fn say(&mut self, failure: &Failure, again: bool) {
+        let kind = failure.trouble.kind();
+        if self.said.replace(kind) != Some(kind) {
+            let end = if again { "trying again" } else { "the event is dropped" };
+            tracing::warn!(op = "recordEvent", "{failure}; {end}");
+        }
+    }
+}
+
+/// `<object>.<hex of the time>`, as client-go names events.
+fn event_name(object: &str, now: Timestamp) -> String {
+    let end = object.floor_char_boundary(NAME_LENGTH);
+    format!("{}.{:x}", &object[..end], now.as_nanosecond())
+}
+
+fn event(name: &str, note: &Note, object: &ObjectRef, component: &str, now: Timestamp) -> Value {
+    let now = written(now);
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": { "name": name, "namespace": object.event_namespace() },
+        "involvedObject": {
+            "apiVersion": object.api_version,
+            "kind": object.kind,
+            "namespace": &*object.namespace,
+            "name": &*object.name,
+            "uid": &*object.uid,
+            "resourceVersion": &*object.resource_version,
+        },
+        "type": note.event_type.to_string(),
+        "reason": note.reason,
+        "message": &*note.message,
+        "source": { "component": component },
+        "reportingComponent": component,
+        "reportingInstance": "",
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    })
+}
+
+/// As `metav1.Time` is written: whole seconds, UTC.
+fn written(time: Timestamp) -> String {
+    format!("{time:.0}")
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        })
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").finish_non_exhaustive()
+    }
+}
+
+/// What was sent of late. Holds hashes and not the texts, because it is only for counting.
+#[derive(Default)]
+struct Sent {
+    by_note: HashMap<u64, Known>,
+    order: VecDeque<u64>,
+    hasher: RandomState,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    name: Arc<str>,
+    count: u32,
+    last: Instant,
+}
+
+impl Sent {
+    fn known(&self, note: &Note, now: Instant) -> Option<Known> {
+        let known = self.by_note.get(&self.hasher.hash_one(note))?;
+        (now.duration_since(known.last) < REPEAT_WITHIN).then(|| known.clone())
+    }
+
+    fn remember(&mut self, note: &Note, known: Known) {
+        let hash = self.hasher.hash_one(note);
+        if self.by_note.insert(hash, known).is_none() {
+            self.order.push_back(hash);
+            if self.order.len() > REMEMBERED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.by_note.remove(&oldest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! Everything between the Kubernetes API and the rooms that decide: rows in, writes out, and the
+//! windows an operator looks through (logs, metrics, probes).
+//!
+//! ```text
+//!   API server ──list+watch──▶ watch ──rows──▶ inbox ──▶ owner task (controller, speaker)
+//!       ▲                                                      │
+//!       └──────────── status, events ◀── submit / record ──────┘
+//! ```
+//!
+//! Not here: decisions (`model`, `ipam`), custom resource types (`api`), and any state that an
+//! owner task keeps.
+
+pub mod admin;
+pub mod client;
+pub mod events;
+pub mod inbox;
+pub mod logs;
+pub mod metrics;
+pub mod namespace;
+pub mod probes;
+pub mod rows;
+pub mod shutdown;
+pub mod status;
+pub mod watch;
+
+mod backoff;
+mod resource;
+#[cfg(test)]
+mod script;
+mod trouble;
+
+pub use inbox::{Inbox, Post, inbox};
+pub use resource::{ObjectKey, Resource};
