@@ -80,41 +80,44 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
+/// Addresses, application, (local traffic, shared address), (not ours by type, by class).
+type ServiceRow = (Vec<&'static str>, &'static str, [bool; 2], [bool; 2]);
+
 fn service() -> impl Strategy<Value = Change> {
     let row = (
-        subsequence(ADDRESSES.to_vec(), 0..=2),
+        prop_oneof![
+            4 => subsequence(ADDRESSES[..5].to_vec(), 1),
+            1 => subsequence(ADDRESSES.to_vec(), 0..=2),
+        ],
         select(vec!["web", "db"]),
-        prop::array::uniform4(prop::bool::weighted(0.25)),
-        select(vec![None, Some("other")]),
+        prop::array::uniform2(prop::bool::weighted(0.25)),
+        prop::array::uniform2(prop::bool::weighted(0.05)),
     );
     let mk_row = |name: &'static str,
-                  (addresses, app, [local, shared, clustered, classy], class): (
-        Vec<&str>,
-        &str,
-        [bool; 4],
-        Option<&str>,
-    )| Service {
-        key: ServiceKey::new("test", name),
-        uid: name.into(),
-        resource_version: "1".into(),
-        labels: labels(&[("app", app)]),
-        annotations: ServiceAnnotations {
-            allow_shared_ip: shared.then(String::new),
-            ..ServiceAnnotations::default()
-        },
-        is_load_balancer: !clustered,
-        class: class.filter(|_| classy).map(Arc::from),
-        cluster_ips: Vec::new(),
-        primary_family: Family::V4,
-        ip_family_policy: IpFamilyPolicy::SingleStack,
-        load_balancer_ip: None,
-        ports: Vec::new(),
-        local_traffic_only: local,
-        selector: Labels::new(),
-        ingress: addresses
-            .into_iter()
-            .map(|ip| Ingress { ip: Some(ip.to_owned()), hostname: None })
-            .collect(),
+                  (addresses, app, [local, shared], [plain, classy]): ServiceRow| {
+        Service {
+            key: ServiceKey::new("test", name),
+            uid: name.into(),
+            resource_version: "1".into(),
+            labels: labels(&[("app", app)]),
+            annotations: ServiceAnnotations {
+                allow_shared_ip: shared.then(String::new),
+                ..ServiceAnnotations::default()
+            },
+            is_load_balancer: !plain,
+            class: classy.then(|| "other".into()),
+            cluster_ips: Vec::new(),
+            primary_family: Family::V4,
+            ip_family_policy: IpFamilyPolicy::SingleStack,
+            load_balancer_ip: None,
+            ports: Vec::new(),
+            local_traffic_only: local,
+            selector: Labels::new(),
+            ingress: addresses
+                .into_iter()
+                .map(|ip| Ingress { ip: Some(ip.to_owned()), hostname: None })
+                .collect(),
+        }
     };
     (select(SERVICES.to_vec()), prop::option::weighted(0.9, row)).prop_map(move |(name, row)| {
         Change::Service(ServiceKey::new("test", name), row.map(|row| mk_row(name, row)))
@@ -136,7 +139,7 @@ fn slice() -> impl Strategy<Value = Change> {
 }
 
 fn node() -> impl Strategy<Value = Change> {
-    let flags = prop::array::uniform2(prop::bool::weighted(0.2));
+    let flags = prop::array::uniform2(prop::bool::weighted(0.3));
     let row = (select(vec!["a", "b"]), select(vec!["", "yes"]), flags);
     (select(NODES.to_vec()), prop::option::weighted(0.9, row)).prop_map(|(name, row)| {
         let row = row.map(|(zone, unrelated, [excluded, network_unavailable])| {
@@ -168,7 +171,7 @@ fn config() -> impl Strategy<Value = ConfigObjects> {
         json!(["2001:db8::2/127", "10.0.1.0/24"]),
         json!(["10.0.0.0/33", "10.0.0.0/23"]),
     ]);
-    let pools = prop::collection::btree_map(select(vec!["p0", "p1"]), addresses, 0..=2);
+    let pools = prop::collection::btree_map(select(vec!["p0", "p1"]), addresses, 1..=2);
     let zone = |zone: &str| json!({ "matchLabels": { "zone": zone } });
     let spec = (
         select(vec![json!([]), json!(["p0"]), json!(["p1"]), json!(["p0", "ghost"])]),

@@ -298,6 +298,7 @@ fn l2_row_45_interfaces_of_the_winner(
 #[case::l2_row_49_all(&[""], "all interfaces")]
 #[case::l2_row_50_two_named(&["eth1 eth2"], "eth1, eth2")]
 #[case::l2_row_51_union(&["eth0 eth1", "eth0 eth2"], "eth0, eth1, eth2")]
+#[case::x_06_equal_advertisements(&["eth0", "eth0"], "eth0")]
 #[case::l2_row_52_all_beats_named(&["eth0 eth1", ""], "all interfaces")]
 fn interface_sets(#[case] advertisements: &[&str], #[case] expected: &str) {
     let mk_spec =

@@ -1,5 +1,7 @@
 //! How many decisions an event costs in a cluster with 10,000 Services: as many as it alters.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -26,6 +28,9 @@ fn mk_written() -> Value {
         },
     })
 }
+
+/// The cluster as `n0` sees it.
+static LARGE: LazyLock<Snapshot> = LazyLock::new(|| mk_large("n0"));
 
 /// 10,000 Services as seen from `own`, half of them in each pool, each with one endpoint.
 fn mk_large(own: &str) -> Snapshot {
@@ -79,7 +84,7 @@ fn node(name: &str, change: impl FnOnce(&mut Node)) -> Change {
 
 #[test]
 fn what_does_not_matter_costs_nothing() {
-    let mut snapshot = mk_large("n0");
+    let mut snapshot = LARGE.clone();
     let label = |node: &mut Node| node.labels.extend(mk_labels(&[("unrelated", "label")]));
     assert_eq!(cost(&mut snapshot, node("n3", label)), (0, 0), "label no selector asks for");
     assert_eq!(cost(&mut snapshot, Change::Config(mk_config(&mk_written()))), (0, 0), "same again");
@@ -103,7 +108,7 @@ fn what_does_not_matter_costs_nothing() {
 
 #[test]
 fn one_service_costs_one_decision() {
-    let mut snapshot = mk_large("n0");
+    let mut snapshot = LARGE.clone();
     let service = mk_service("new", &["10.0.255.255"]);
     let change = Change::Service(service.key.clone(), Some(service.clone()));
     assert_eq!(cost(&mut snapshot, change), (1, 1));
@@ -120,7 +125,7 @@ fn one_service_costs_one_decision() {
 
 #[test]
 fn a_member_costs_its_own_share() {
-    let mut snapshot = mk_large("n0");
+    let mut snapshot = LARGE.clone();
     let share = owned_by(&snapshot, "n3");
     assert!((1_000..2_000).contains(&share), "{share}");
     let gone = Change::Members(everyone_but(Some("n3")));
@@ -132,8 +137,21 @@ fn a_member_costs_its_own_share() {
 }
 
 #[test]
+fn the_first_node_to_return_gets_everything() {
+    // Seen from a node that all, and from one that only one of the advertisements lists.
+    for own in ["n0", "n9"] {
+        let mut snapshot = if own == "n0" { LARGE.clone() } else { mk_large(own) };
+        let nobody = Change::Members(Members::Known(BTreeSet::new()));
+        assert_eq!(cost(&mut snapshot, nobody), (2 * PER_POOL, 2 * PER_POOL));
+        let one = Change::Members(Members::Known(["n3".into()].into()));
+        assert_eq!(cost(&mut snapshot, one), (2 * PER_POOL, 2 * PER_POOL));
+        assert_eq!(owned_by(&snapshot, "n3"), 2 * PER_POOL);
+    }
+}
+
+#[test]
 fn a_node_costs_what_it_loses_or_wins() {
-    let mut snapshot = mk_large("n0");
+    let mut snapshot = LARGE.clone();
     let share = owned_by(&snapshot, "n4");
     let change = node("n4", |node| node.network_unavailable = true);
     assert_eq!(cost(&mut snapshot, change), (share, share), "network unavailable");
@@ -160,7 +178,7 @@ fn a_node_costs_what_it_loses_or_wins() {
 
 #[test]
 fn configuration_costs_the_services_it_is_about() {
-    let mut snapshot = mk_large("n0");
+    let mut snapshot = LARGE.clone();
     let mut written = mk_written();
     written["advertisements"]["narrow"]["interfaces"] = json!(["eth1"]);
     let change = Change::Config(mk_config(&written));

@@ -59,6 +59,24 @@ fn without_configuration_nothing_is_announced() {
 }
 
 #[test]
+fn an_address_of_an_invalid_pool_names_the_pool() {
+    let objects = crate::fixture::mk_objects(&json!({
+        "pools": { "bad": { "addresses": ["10.20.30.0/24", "10.20.31.0/33"] } },
+    }));
+    let config = crate::config::Config::build(&objects, None);
+    let mut snapshot = single().seen_from("node1");
+    let affected =
+        crate::fixture::apply(&mut snapshot, crate::snapshot::Change::Config(config.into()));
+    assert_eq!(affected, 1);
+    let reason = snapshot.verdict(&mk_key("web")).and_then(Verdict::reason).unwrap();
+    assert_eq!(reason.code(), "ipNotAllowed");
+    assert_eq!(
+        reason.to_string(),
+        "no single pool holds 10.20.30.1 (pool bad does, but is invalid)"
+    );
+}
+
+#[test]
 fn a_node_without_node_object_is_not_listed() {
     let verdict = single().verdict("node2", "web");
     assert_eq!(outcome(&verdict), "noMatchingAdvertisement");

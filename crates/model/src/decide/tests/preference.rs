@@ -30,7 +30,7 @@ fn mk_listed(mut spec: serde_json::Value, nodes: &[&str]) -> serde_json::Value {
 #[case::x_07_equal_advertisements_add_up(
     &[mk_preferences(&[("a", 70)]), mk_preferences(&[("a", 70)])], &[("a", 140), ("b", 0)]
 )]
-#[case::x_08_service_selectors_do_not_restrict(
+#[case::x_08_one_listed_and_preferred(
     &[mk_listed(mk_preferences(&[("a", 70)]), &["a"])], &[("a", 70)]
 )]
 #[case::x_08_disjoint_from_listed(
