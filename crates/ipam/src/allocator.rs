@@ -76,7 +76,7 @@ pub struct Touched {
 }
 
 /// Pools, and who holds which of their addresses.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Allocator {
     pools: BTreeMap<PoolName, Stock>,
     /// Names of all pools in the order in which an allocation tries them.

@@ -9,7 +9,7 @@ use ferrolb_addr::{AddrRange, Family, IntervalSet, from_bits, to_bits};
 use crate::numbering::Numbering;
 
 /// Addresses in use or reserved.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Occupied {
     v4: IntervalSet,
     /// The same as `v4` under [`Numbering::Inner`].

@@ -52,13 +52,13 @@ impl Terms {
 }
 
 /// All addresses in use.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Holdings {
     by_address: BTreeMap<IpAddr, Holding>,
     groups: BTreeMap<Terms, Group>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 struct Holding {
     terms: Terms,
     /// Kept apart from the ports, since a Service may have none.
@@ -66,7 +66,7 @@ struct Holding {
     ports: BTreeMap<Port, ServiceKey>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Group {
     addresses: BTreeSet<IpAddr>,
     taken: BTreeMap<(Port, Family), IntervalSet>,

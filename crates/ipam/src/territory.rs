@@ -20,7 +20,7 @@ use crate::name::PoolName;
 use crate::pool::Pool;
 
 /// An index from address to pools. Immutable; built anew when the ranges of pools change.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Territory {
     v4: Cuts,
     v6: Cuts,

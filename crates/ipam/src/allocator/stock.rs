@@ -17,7 +17,7 @@ use super::{Allocator, Moved, PoolsChange};
 const BEYOND_COUNTING: u128 = 1 << 62;
 
 /// A pool and what is in use of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Stock {
     pub(super) pool: Pool,
     /// Usable addresses, saturating.
@@ -29,7 +29,7 @@ pub(super) struct Stock {
 }
 
 /// A number for each family.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct PerFamily([i64; 2]);
 
 impl PerFamily {
