@@ -80,3 +80,37 @@ impl Numbering {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wherever a range starts and ends: its span are the numbers of its addresses that have one.
+    #[test]
+    fn spans_number_what_is_not_buggy_without_holes() {
+        let near_edges =
+            || [0, 256, 512].into_iter().flat_map(|edge| edge..edge + 4).chain(250..256);
+        let ip = |bits| ferrolb_addr::from_bits(Family::V4, (10 << 24) + bits);
+        for (first, last) in near_edges().flat_map(|a| near_edges().map(move |b| (a, b))) {
+            let Some(range) = AddrRange::new(ip(first), ip(last)) else { continue };
+            let numbers: Vec<_> = (range.first_bits()..=range.last_bits())
+                .filter_map(|bits| Numbering::Inner.number(bits))
+                .collect();
+            let span = numbers.first().copied().zip(numbers.last().copied());
+            assert_eq!(Numbering::Inner.span(&range), span, "{range}");
+            if let Some((low, high)) = span {
+                assert!(numbers.iter().copied().eq(low..=high), "{range}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_lead_back_to_addresses() {
+        for bits in 0..2_000 {
+            let address = ferrolb_addr::from_bits(Family::V4, bits);
+            let number = Numbering::Inner.number(bits);
+            assert_eq!(number.is_none(), is_buggy(address));
+            assert!(number.is_none_or(|number| Numbering::Inner.bits(number) == bits));
+        }
+    }
+}

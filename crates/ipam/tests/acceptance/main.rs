@@ -1,4 +1,5 @@
-//! Upstream's allocator tests as tables: rows of controller.md 7.3 to 7.7.
+//! Upstream's allocator tests as tables (rows of controller.md 7.3 to 7.7), and the
+//! rules those leave open.
 //!
 //! Addresses are compared exactly where upstream only asks for a family and a range, since ours are
 //! determined: lowest first.
@@ -9,6 +10,8 @@ mod assignment;
 mod auto_assign;
 mod counters;
 mod pool_allocation;
+mod refusals;
 mod reload;
+mod rules;
 #[macro_use]
 mod script;

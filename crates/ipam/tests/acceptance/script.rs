@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ferrolb_addr::Family;
 use ferrolb_ipam::{
-    Allocator, DualPolicy, Families, Labels, Pinning, Pool, PoolName, Port, Request, Selector,
-    ServiceKey,
+    Allocator, DualPolicy, Families, Labels, Pinning, Pool, PoolName, Port, Refusal, Request,
+    Selector, ServiceKey,
 };
 
 /// Makes a module of tests, one for each row, named as the row.
@@ -43,6 +43,7 @@ enum Verb {
     Takes(Vec<IpAddr>),
     Asks(Families),
     AsksPool(Families, &'static str),
+    AddsFamily,
     Leaves,
 }
 
@@ -93,6 +94,10 @@ impl Step {
         Self { verb: Verb::AsksPool(families, pool), ..self }
     }
 
+    pub(crate) fn adds_family(self) -> Self {
+        Self { verb: Verb::AddsFamily, ..self }
+    }
+
     pub(crate) fn leaves(self) -> Self {
         Self { verb: Verb::Leaves, ..self }
     }
@@ -120,9 +125,14 @@ impl Step {
 
     /// Runs the command; gives what the Service holds then, or the reason of the refusal.
     pub(crate) fn run(&self, allocator: &mut Allocator) -> Result<Vec<IpAddr>, &'static str> {
+        self.answer(allocator).map_err(|refusal| refusal.reason())
+    }
+
+    /// Runs the command; gives what the Service holds then, or the refusal.
+    pub(crate) fn answer(&self, allocator: &mut Allocator) -> Result<Vec<IpAddr>, Refusal> {
         let families = match self.verb {
             Verb::Asks(families) | Verb::AsksPool(families, _) => families,
-            Verb::Takes(_) | Verb::Leaves => V4,
+            Verb::Takes(_) | Verb::AddsFamily | Verb::Leaves => V4,
         };
         let request = Request {
             service: &self.service,
@@ -132,16 +142,17 @@ impl Step {
             backend_key: self.backend_key,
             families,
         };
-        let result = match &self.verb {
-            Verb::Takes(ips) => allocator.assign(&request, ips),
-            Verb::Asks(_) => allocator.allocate(&request),
-            Verb::AsksPool(_, pool) => allocator.allocate_from(&request, &PoolName::from(*pool)),
+        let assignment = match &self.verb {
+            Verb::Takes(ips) => allocator.assign(&request, ips)?,
+            Verb::Asks(_) => allocator.allocate(&request)?,
+            Verb::AsksPool(_, pool) => allocator.allocate_from(&request, &PoolName::from(*pool))?,
+            Verb::AddsFamily => allocator.add_family(&request)?,
             Verb::Leaves => {
                 allocator.release(&self.service);
                 return Ok(Vec::new());
             }
         };
-        result.map(|assignment| assignment.ips).map_err(|refusal| refusal.reason())
+        Ok(assignment.ips)
     }
 }
 
