@@ -28,7 +28,8 @@ pub struct Link {
     pub up: bool,
     /// The cable, or what stands for it, is in (`IFF_LOWER_UP`).
     pub carrier: bool,
-    /// Ready to pass packets (`IFF_RUNNING`): up, carrier, and not held back by, say, 802.1X.
+    /// Passes packets (`IFF_RUNNING`): up, carrier, and not held back by, say, 802.1X. What is sent
+    /// earlier, even an instant after the carrier came, the kernel drops without a word.
     pub running: bool,
     /// Can broadcast (`IFF_BROADCAST`).
     pub broadcast: bool,

@@ -6,9 +6,10 @@
 //! A socket is bound to the `EtherType` of its [`Filter`]. The alternative, one socket for all
 //! protocols with a filter that takes both, was decided against for three reasons:
 //!
-//! * The kernel hands such a socket every frame of the interface, in both directions, and runs the
-//!   filter on it. On a load balancer's node that is the data path of all Services; a socket bound to
-//!   ARP costs an IPv4 packet nothing.
+//! * The kernel hands such a socket every frame of the interface and runs the filter on it. On a load
+//!   balancer's node that is the data path of all Services. Measured on a veth pair, Linux 6.18, least of
+//!   five times 60,000 IPv4 packets: 0.13 µs a packet (1.90 to 2.03 µs), against nothing that could be
+//!   told from noise for two sockets bound to ARP and IPv6.
 //! * It sees our own transmissions, which would have to be told apart. A socket bound to one protocol
 //!   never does.
 //! * It sees tagged frames before the kernel has given them to the VLAN interface they belong to. A
@@ -121,7 +122,8 @@ impl PacketSocket {
         }
     }
 
-    /// Sends one frame, Ethernet header included. A full queue is an error, never a wait.
+    /// Sends one frame, Ethernet header included. A full queue is an error, never a wait. That it was
+    /// sent does not mean that it left: see [`crate::Link::running`].
     pub fn send(&self, frame: &[u8]) -> Result<(), Error> {
         match self.socket.send(frame) {
             Ok(_) => Ok(()),

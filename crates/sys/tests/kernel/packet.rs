@@ -29,7 +29,7 @@ impl Wire {
         namespace::ip("link add near type veth peer name far");
         namespace::ip("link set near up");
         namespace::ip("link set far up");
-        Self { near: mk_link("near"), far: mk_link("far") }
+        Self { near: await_running("near"), far: await_running("far") }
     }
 
     fn open(link: &Link, filter: Filter) -> PacketSocket {
@@ -37,8 +37,17 @@ impl Wire {
     }
 }
 
-fn mk_link(name: &str) -> Link {
-    links().unwrap().into_iter().find(|link| link.name == name).unwrap()
+/// An interface that was set up takes a moment until it sends: meanwhile it drops what it is given.
+fn await_running(name: &str) -> Link {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let link = links().unwrap().into_iter().find(|link| link.name == name).unwrap();
+        if link.running {
+            return link;
+        }
+        assert!(Instant::now() < deadline, "{link:?}");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn mac(link: &Link) -> [u8; 6] {
@@ -211,6 +220,8 @@ fn an_interface_that_goes_down_says_so_and_comes_back() {
         assert!(late.recv(&mut buf).unwrap_err().is_interface_down(), "opened while down");
 
         namespace::ip("link set near up");
+        await_running("near");
+        await_running("far");
         far.send(&request).unwrap();
         for socket in [&near, &late] {
             let len = recv(socket, &mut buf).unwrap().len;

@@ -4,7 +4,8 @@
 use std::{collections::BTreeSet, os::fd::AsFd, time::Duration};
 
 use ferrolb_sys::{
-    Filter, GroupMembership, LinkWatch, PacketSocket, ProcessUsage, TimestampedUdp, Waker, wait,
+    Filter, GroupMembership, Link, LinkWatch, PacketSocket, ProcessUsage, TimestampedUdp, Waker,
+    wait,
 };
 
 use crate::namespace;
@@ -22,21 +23,28 @@ fn net_raw_is_enough() {
         assert_eq!(own_status("NoNewPrivs:"), "1");
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let links = runtime.block_on(async { LinkWatch::new().unwrap().next().await }).unwrap();
+        let links = runtime.block_on(async {
+            let mut watch = LinkWatch::new().unwrap();
+            loop {
+                let links = watch.next().await.unwrap();
+                if links.iter().all(|link| link.running || link.loopback) {
+                    return links;
+                }
+            }
+        });
         let find = |name: &str| links.iter().find(|link| link.name == name).unwrap();
         let (near, far) = (find("near"), find("far"));
 
-        let open = |link: &ferrolb_sys::Link, filter| {
-            PacketSocket::open(link.index, &link.name, filter).unwrap()
-        };
+        let open =
+            |link: &Link, filter| PacketSocket::open(link.index, &link.name, filter).unwrap();
         open(near, Filter::NeighborDiscovery);
         let (receiver, sender) = (open(near, Filter::Arp), open(far, Filter::Arp));
         let mut request = vec![0xff; 6];
         request.extend(far.mac.unwrap().octets());
         request.extend([0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1]);
         request.resize(60, 0);
-        sender.send(&request).unwrap();
         let waker = Waker::new().unwrap();
+        sender.send(&request).unwrap();
         assert!(wait(&[receiver.as_fd()], &waker, PATIENCE).unwrap().readable(0));
         assert!(receiver.recv(&mut [0; 1514]).unwrap().is_some());
 
