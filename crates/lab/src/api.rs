@@ -125,7 +125,7 @@ impl Api {
 
     /// The object, if it exists.
     pub fn get(&self, object: Ref<'_>) -> Result<Option<Value>> {
-        self.send(Method::GET, &object.path()?, None)
+        self.send(&Method::GET, &object.path()?, None)
     }
 
     /// All objects of a kind; an empty namespace means all namespaces. `query` goes behind the `?`.
@@ -142,7 +142,7 @@ impl Api {
     ) -> Result<(Vec<Value>, String)> {
         let path = Ref::new(kind, namespace, "").collection()?;
         let path = if query.is_empty() { path } else { format!("{path}?{query}") };
-        let Some(mut list) = self.send(Method::GET, &path, None)? else {
+        let Some(mut list) = self.send(&Method::GET, &path, None)? else {
             return Ok((Vec::new(), String::new()));
         };
         let version = list["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
@@ -183,10 +183,10 @@ impl Api {
 
     /// Deletes an object; one that is not there is fine.
     pub fn delete(&self, object: Ref<'_>) -> Result<()> {
-        self.send(Method::DELETE, &object.path()?, None).map(drop)
+        self.send(&Method::DELETE, &object.path()?, None).map(drop)
     }
 
-    /// A token of a ServiceAccount, as a Pod would have it mounted.
+    /// A token of a `ServiceAccount`, as a Pod would have it mounted.
     pub fn token(&self, namespace: &str, account: &str) -> Result<String> {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let body = json!({
@@ -194,7 +194,7 @@ impl Api {
             "kind": "TokenRequest",
             "spec": { "expirationSeconds": 86_400 },
         });
-        let answer = self.send(Method::POST, &path, Some((&body, "application/json")))?;
+        let answer = self.send(&Method::POST, &path, Some((&body, "application/json")))?;
         let token = answer.as_ref().and_then(|answer| answer["status"]["token"].as_str());
         token.map(str::to_owned).ok_or_else(|| Error::Api {
             request: format!("POST {path}"),
@@ -211,7 +211,7 @@ impl Api {
 
     fn create_unless_exists(&self, target: Ref<'_>, object: &Value) -> Result<Option<Value>> {
         let path = target.collection()?;
-        match self.send(Method::POST, &path, Some((object, "application/json"))) {
+        match self.send(&Method::POST, &path, Some((object, "application/json"))) {
             Err(Error::Api { message, .. }) if message.contains("already exists") => Ok(None),
             other => other,
         }
@@ -220,7 +220,7 @@ impl Api {
     fn merge(&self, target: Ref<'_>, subresource: &str, patch: &Value) -> Result<Value> {
         let path = format!("{}{subresource}", target.path()?);
         let answer =
-            self.send(Method::PATCH, &path, Some((patch, "application/merge-patch+json")))?;
+            self.send(&Method::PATCH, &path, Some((patch, "application/merge-patch+json")))?;
         answer.ok_or_else(|| Error::Api {
             request: format!("PATCH {path}"),
             message: "not found".to_owned(),
@@ -230,7 +230,7 @@ impl Api {
     /// One request; `None` for 404.
     fn send(
         &self,
-        method: Method,
+        method: &Method,
         path: &str,
         body: Option<(&Value, &str)>,
     ) -> Result<Option<Value>> {
@@ -247,7 +247,7 @@ impl Api {
         let request = request.body(bytes).map_err(|error| failed(error.to_string()))?;
         match self.runtime.block_on(self.client.request::<Value>(request)) {
             Ok(value) => Ok(Some(value)),
-            Err(kube::Error::Api(status)) if status.code == 404 && method != Method::POST => {
+            Err(kube::Error::Api(status)) if status.code == 404 && *method != Method::POST => {
                 Ok(None)
             }
             Err(kube::Error::Api(status)) => Err(failed(status.message.clone())),

@@ -71,8 +71,10 @@ impl Confinement {
 
     /// The words that start a program inside; `argv[0]` is a path inside the root.
     pub fn wrap(&self, argv: &[String]) -> Vec<String> {
-        let capabilities: String =
-            self.capabilities.iter().map(|capability| format!(",+{capability}")).collect();
+        let kept = self
+            .capabilities
+            .iter()
+            .fold("-all".to_owned(), |kept, capability| kept + ",+" + capability);
         let mut words: Vec<String> =
             ["unshare", "--mount", "--", "sh", "-c", ENTER, "sh"].map(str::to_owned).into();
         words.push(self.root.display().to_string());
@@ -86,8 +88,8 @@ impl Confinement {
         let user = if id_is_mapped(self.user) { self.user } else { 0 };
         words.push(format!("--reuid={user}"));
         words.push(format!("--regid={user}"));
-        words.push(format!("--bounding-set=-all{capabilities}"));
-        words.push(format!("--inh-caps=-all{capabilities}"));
+        words.push(format!("--bounding-set={kept}"));
+        words.push(format!("--inh-caps={kept}"));
         words.push("--no-new-privs".to_owned());
         words.push("--".to_owned());
         words.extend_from_slice(argv);

@@ -29,7 +29,7 @@ impl Control {
     pub fn real() -> Result<Self> {
         let folder = ["FERROLB_KUBERNETES", "KUBEBUILDER_ASSETS"]
             .iter()
-            .find_map(|name| std::env::var_os(name))
+            .find_map(std::env::var_os)
             .map(PathBuf::from)
             .unwrap_or_default();
         for program in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy"] {

@@ -1,5 +1,5 @@
 //! The certificates of one lab: an authority, the API server's certificate, and the key pair that
-//! signs ServiceAccount tokens. They live as long as the lab does.
+//! signs `ServiceAccount` tokens. They live as long as the lab does.
 
 use std::net::IpAddr;
 

@@ -82,7 +82,7 @@ pub(super) fn start(ctl: &Host, folder: &Path, kubernetes: &Path) -> Result<Runn
     let mut processes = vec![etcd, server];
 
     let api = endpoint.client()?;
-    wait_until("kube-apiserver is ready", Duration::from_secs(60), || {
+    wait_until("kube-apiserver is ready", Duration::from_mins(1), || {
         processes.iter().try_for_each(Process::expect_running)?;
         Ok(if api.is_ready() { Ok(()) } else { Err("not ready") })
     })?;
