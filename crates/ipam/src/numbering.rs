@@ -90,7 +90,7 @@ mod tests {
     fn spans_number_what_is_not_buggy_without_holes() {
         let near_edges =
             || [0, 256, 512].into_iter().flat_map(|edge| edge..edge + 4).chain(250..256);
-        let ip = |bits| ferrolb_addr::from_bits(Family::V4, (10 << 24) + bits);
+        let ip = |bits: u128| ferrolb_addr::from_bits(Family::V4, (10 << 24) + bits);
         for (first, last) in near_edges().flat_map(|a| near_edges().map(move |b| (a, b))) {
             let Some(range) = AddrRange::new(ip(first), ip(last)) else { continue };
             let numbers: Vec<_> = (range.first_bits()..=range.last_bits())
