@@ -144,13 +144,13 @@ fn answer(lines: &[Line], query: Option<&str>) -> Response {
     if well && !verbose {
         return "ok".into_response();
     }
-    let mut page = String::new();
-    for line in lines {
-        match &line.missing {
-            None => page.push_str(&format!("[+]{} ok\n", line.name)),
-            Some(missing) => page.push_str(&format!("[-]{} failed: {missing}\n", line.name)),
-        }
-    }
+    let mut page: String = lines
+        .iter()
+        .map(|line| match &line.missing {
+            None => format!("[+]{} ok\n", line.name),
+            Some(missing) => format!("[-]{} failed: {missing}\n", line.name),
+        })
+        .collect();
     page.push_str(if well { "check passed\n" } else { "check failed\n" });
     let status = if well { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
     (status, page).into_response()

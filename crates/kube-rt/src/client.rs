@@ -127,3 +127,6 @@ pub fn build(mut config: Config) -> Result<Client, ConnectError> {
         None => builder.with_layer(&base_uri).build(),
     })
 }
+
+#[cfg(test)]
+mod tests;

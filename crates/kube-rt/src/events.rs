@@ -29,7 +29,7 @@ const QUEUE: usize = 512;
 /// Events remembered for counting.
 const REMEMBERED: usize = 1024;
 /// The API server forgets events after an hour; so do we.
-const REPEAT_WITHIN: Duration = Duration::from_secs(60 * 60);
+const REPEAT_WITHIN: Duration = Duration::from_hours(1);
 /// Attempts per event.
 const ATTEMPTS: u32 = 6;
 /// Time for one request.

@@ -64,7 +64,6 @@ pub fn service(key: &ObjectKey, object: core::Service) -> Option<rows::Service> 
 }
 
 /// A Node.
-#[expect(clippy::unnecessary_wraps, reason = "the shape of a prune function")]
 pub fn node(key: &ObjectKey, object: core::Node) -> Option<rows::Node> {
     let status = object.status.unwrap_or_default();
     let network_unavailable = status
@@ -86,7 +85,6 @@ pub fn node(key: &ObjectKey, object: core::Node) -> Option<rows::Node> {
 }
 
 /// A Namespace.
-#[expect(clippy::unnecessary_wraps, reason = "the shape of a prune function")]
 pub fn namespace(key: &ObjectKey, object: core::Namespace) -> Option<rows::Namespace> {
     Some(rows::Namespace {
         name: Arc::clone(&key.name),

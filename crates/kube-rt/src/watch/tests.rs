@@ -15,7 +15,7 @@ struct Reader(Inbox<String, String>);
 impl Reader {
     async fn next(&mut self) -> String {
         // Virtual time: a test that waits for what never comes fails instead of running for ever.
-        timeout(Duration::from_secs(3600), self.0.recv()).await.unwrap().unwrap().1
+        timeout(Duration::from_hours(1), self.0.recv()).await.unwrap().unwrap().1
     }
 
     async fn take(&mut self, count: usize) -> Vec<String> {
