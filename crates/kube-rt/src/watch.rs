@@ -12,21 +12,18 @@
 //! that one does not tell when a watch works again, has no time limit on a list, and logs a missing
 //! permission at every attempt.
 //!
-//! A reader may rely on this: `Gone` is said only for a deletion that was seen or a key that a
-//! complete list lacks; while the API server is away nothing is said at all.
+//! A reader may rely on this: `Gone` is said only for an object that was seen to go or to change
+//! out of interest, or that a complete list lacks; while the API server is away nothing is said.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, Client, ResourceExt as _};
-use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -36,6 +33,13 @@ use crate::inbox::Post;
 use crate::metrics::ClientMetrics;
 use crate::resource::{ObjectKey, Resource};
 use crate::trouble::{Failure, Trouble};
+
+mod known;
+mod state;
+
+use known::Known;
+use state::Reports;
+pub use state::WatchState;
 
 /// Objects per page: what is held unpruned at one time.
 const PAGE: u32 = 200;
@@ -76,19 +80,6 @@ pub enum Update<R> {
 pub struct Watch {
     state: WatchState,
     task: JoinHandle<()>,
-}
-
-/// How a watch is doing. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct WatchState {
-    shared: Arc<Mutex<Shared>>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    resource: String,
-    synced: bool,
-    failure: Option<Failure>,
 }
 
 impl<K: kube::Resource<DynamicType = ()>> WatchSpec<K> {
@@ -156,13 +147,7 @@ where
     PV: Send + 'static,
 {
     let resource = Resource::of::<K>();
-    let state = WatchState {
-        shared: Arc::new(Mutex::new(Shared {
-            resource: resource.to_string(),
-            synced: false,
-            failure: None,
-        })),
-    };
+    let state = WatchState::new(&resource);
     let namespace = spec.api.namespace().map(str::to_owned);
     let watcher = Watcher {
         api: spec.api,
@@ -190,31 +175,6 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-impl WatchState {
-    /// The first list was complete.
-    pub fn is_synced(&self) -> bool {
-        self.shared.lock().synced
-    }
-
-    /// What is wrong at the moment, as one sentence; `None` while all is well.
-    pub fn trouble(&self) -> Option<String> {
-        self.shared.lock().failure.as_ref().map(ToString::to_string)
-    }
-
-    /// What is missing for readiness: `None` from the first complete list on, whatever happens
-    /// later. Fits [`Probes::require`](crate::probes::Probes::require).
-    pub fn missing(&self) -> Option<String> {
-        let shared = self.shared.lock();
-        if shared.synced {
-            return None;
-        }
-        Some(match &shared.failure {
-            Some(failure) => failure.to_string(),
-            None => format!("waiting for the first list of {}", shared.resource),
-        })
     }
 }
 
@@ -261,24 +221,24 @@ where
                 None => match self.list().await {
                     Ok(listed) => {
                         version = Some(listed);
-                        backoff.reset();
                         continue;
                     }
                     Err(end) => end,
                 },
                 Some(version) => self.watch(version).await,
             };
+            // Only a watch that lasted shows that all is well: lists may work where it does not.
+            let lasted = version.is_some() && started.elapsed() >= SHORT_LIVED;
+            if lasted {
+                backoff.reset();
+            }
             let pause = match end {
                 End::ReaderGone => return,
+                End::Resume => (!lasted).then_some(SHORT_LIVED),
                 End::Relist => {
                     version = None;
-                    None
+                    (!lasted).then_some(SHORT_LIVED)
                 }
-                End::Resume if started.elapsed() >= SHORT_LIVED => {
-                    backoff.reset();
-                    None
-                }
-                End::Resume => Some(SHORT_LIVED),
                 End::Failed(failure) if self.can_drop_fields(&failure.trouble) => {
                     self.drop_fields();
                     None
@@ -451,89 +411,6 @@ fn is_unreadable(error: &kube::Error) -> bool {
 fn follow(version: &mut String, newer: Option<String>) {
     if let Some(newer) = newer.filter(|text| !text.is_empty()) {
         *version = newer;
-    }
-}
-
-/// The keys that the reader believes to exist, each with the list that last showed it.
-#[derive(Default)]
-struct Known {
-    keys: HashMap<ObjectKey, u64>,
-    round: u64,
-    /// Namespace of the object before: lists come sorted, so neighbours share one text.
-    namespace: Arc<str>,
-}
-
-impl Known {
-    fn begin(&mut self) {
-        self.round += 1;
-    }
-
-    fn key_of<K: kube::Resource>(&mut self, object: &K) -> ObjectKey {
-        let meta = object.meta();
-        let namespace = meta.namespace.as_deref().unwrap_or_default();
-        if *self.namespace != *namespace {
-            self.namespace = namespace.into();
-        }
-        ObjectKey::new(Arc::clone(&self.namespace), meta.name.as_deref().unwrap_or_default())
-    }
-
-    fn add(&mut self, key: ObjectKey) {
-        self.keys.insert(key, self.round);
-    }
-
-    fn remove(&mut self, key: &ObjectKey) -> bool {
-        self.keys.remove(key).is_some()
-    }
-
-    /// Takes out the keys that the list of this round did not show.
-    fn vanished(&mut self) -> Vec<ObjectKey> {
-        let round = self.round;
-        self.keys.extract_if(|_, shown| *shown != round).map(|(key, _)| key).collect()
-    }
-}
-
-/// Says each kind of trouble once, and when it is over.
-struct Reports {
-    resource: Resource,
-    namespace: Option<String>,
-    state: WatchState,
-}
-
-impl Reports {
-    fn failed(&self, failure: Failure) {
-        let mut shared = self.state.shared.lock();
-        let said = shared.failure.as_ref().is_some_and(|last| {
-            last.verb == failure.verb && last.trouble.kind() == failure.trouble.kind()
-        });
-        if said {
-            tracing::debug!(op = failure.verb, "{failure}");
-        } else if matches!(failure.trouble, Trouble::Forbidden(_)) {
-            tracing::error!(op = failure.verb, resource = failure.resource, "{failure}");
-        } else {
-            tracing::warn!(op = failure.verb, resource = failure.resource, "{failure}");
-        }
-        shared.failure = Some(failure);
-    }
-
-    /// A list was complete. Only its own troubles are over by that.
-    fn listed(&self) {
-        let mut shared = self.state.shared.lock();
-        shared.synced = true;
-        if shared.failure.as_ref().is_some_and(|failure| failure.verb == "list") {
-            self.over(&mut shared);
-        }
-    }
-
-    /// A watch was accepted.
-    fn works(&self) {
-        self.over(&mut self.state.shared.lock());
-    }
-
-    fn over(&self, shared: &mut Shared) {
-        if shared.failure.take().is_some() {
-            let resource = &self.resource;
-            tracing::info!(op = "watch", %resource, "the API server answers again");
-        }
     }
 }
 

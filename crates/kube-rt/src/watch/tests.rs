@@ -263,6 +263,20 @@ async fn silent_watch_is_ended_and_resumed() {
     assert_eq!(script.next().await.query("resourceVersion"), Some("5"));
 }
 
+#[rstest]
+#[case::refused(500)]
+#[case::version_always_gone(410)]
+#[tokio::test(start_paused = true)]
+async fn lists_that_work_do_not_hurry_a_watch_that_does_not(#[case] code: u16) {
+    let (_watch, mut script, _reader) = mk_watch(WatchSpec::all);
+    let started = Instant::now();
+    for _ in 0..20 {
+        script.next().await.ok(&mk_list("5", "", &[]));
+        script.next().await.fail(code, "no");
+    }
+    assert!(started.elapsed() > Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn optional_fields_are_dropped_when_the_server_cannot_select_by_them() {
     let fields = "spec.type=LoadBalancer";
