@@ -186,6 +186,24 @@ impl Api {
         self.send(&Method::DELETE, &object.path()?, None).map(drop)
     }
 
+    /// Deletes an object without the grace its kind may have.
+    pub(crate) fn delete_now(&self, object: Ref<'_>) -> Result<()> {
+        let path = format!("{}?gracePeriodSeconds=0", object.path()?);
+        self.send(&Method::DELETE, &path, None).map(drop)
+    }
+
+    /// Places a Pod on a node, as the scheduler does.
+    pub(crate) fn bind(&self, pod: Ref<'_>, node: &str) -> Result<()> {
+        let path = format!("{}/binding", pod.path()?);
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": { "name": pod.name, "namespace": pod.namespace },
+            "target": { "apiVersion": "v1", "kind": "Node", "name": node },
+        });
+        self.send(&Method::POST, &path, Some((&body, "application/json"))).map(drop)
+    }
+
     /// A token of a `ServiceAccount`, as a Pod would have it mounted.
     pub fn token(&self, namespace: &str, account: &str) -> Result<String> {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");

@@ -5,12 +5,15 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::process::Spec;
 
 /// A backend and where it listens.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,6 +30,29 @@ pub(crate) struct BackendArgs {
     /// TCP and UDP port
     #[arg(long)]
     port: u16,
+}
+
+/// The process of a backend on a host.
+pub(crate) fn spec(
+    program: &Path,
+    name: &str,
+    host: &Host,
+    addresses: &[IpAddr],
+    port: u16,
+    log: PathBuf,
+) -> Spec {
+    let mut argv = vec![program.display().to_string()];
+    argv.extend(["lab", "backend", "--name", name, "--node", host.name()].map(str::to_owned));
+    argv.push(format!("--port={port}"));
+    argv.extend(addresses.iter().map(|address| format!("--address={address}")));
+    Spec {
+        name: name.to_owned(),
+        host: host.clone(),
+        argv,
+        environment: Vec::new(),
+        confinement: None,
+        log,
+    }
 }
 
 /// Serves until the process is killed.

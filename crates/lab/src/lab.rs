@@ -19,6 +19,7 @@ use crate::api::{Api, Ref, wait_until};
 use crate::control::{Control, Endpoint, base64};
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::kubelet::Kubelet;
 use crate::network::{Network, Shape};
 use crate::objects::{self, Pod};
 use crate::plan::{Lan, Role};
@@ -75,6 +76,7 @@ impl Options {
 pub struct Lab {
     // Dropped in this order: first those who write rules, then processes, then the network.
     proxy: Option<Proxy>,
+    kubelet: Option<Kubelet>,
     processes: BTreeMap<String, Process>,
     network: Network,
     options: Options,
@@ -99,6 +101,7 @@ impl Lab {
         let api = control.endpoint.client()?;
         let mut lab = Self {
             proxy: None,
+            kubelet: None,
             processes: BTreeMap::new(),
             network,
             options,
@@ -109,11 +112,14 @@ impl Lab {
         };
         lab.keep(control.processes);
         lab.furnish()?;
-        let nodes = lab.network.nodes();
-        let proxies = lab.options.control.start_proxies(&nodes, folder)?;
-        if lab.options.control == Control::Embedded {
-            let nodes = nodes.into_iter().cloned().collect();
-            lab.proxy = Some(Proxy::start(lab.api.clone(), nodes)?);
+        let proxies = lab.options.control.start_proxies(&lab.network.nodes(), folder)?;
+        let nodes = lab.network.nodes().into_iter().cloned().collect();
+        match lab.options.control {
+            Control::Embedded => lab.proxy = Some(Proxy::start(lab.api.clone(), nodes)?),
+            Control::Real(_) => {
+                let program = lab.options.program.clone();
+                lab.kubelet = Some(Kubelet::start(lab.api.clone(), nodes, program)?);
+            }
         }
         lab.keep(proxies);
         Ok(lab)
@@ -231,6 +237,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         self.proxy = None;
+        self.kubelet = None;
         self.processes.clear();
         self.network.remove();
         let _ = fs::remove_dir_all(FOLDER);

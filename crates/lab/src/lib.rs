@@ -19,6 +19,7 @@ mod control;
 mod error;
 pub mod fault;
 mod host;
+mod kubelet;
 mod lab;
 mod netns;
 mod network;

@@ -55,7 +55,12 @@ pub(crate) struct Pod<'a> {
     pub(crate) labels: &'a [(&'a str, &'a str)],
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) host_network: bool,
+    /// Name and image of its container.
+    pub(crate) container: (&'a str, &'a str),
 }
+
+/// The container of Pods the lab writes itself.
+pub(crate) const CONTAINER: (&str, &str) = ("main", "lab");
 
 impl Pod<'_> {
     /// The Pod without its status, as if the scheduler had placed it.
@@ -72,13 +77,22 @@ impl Pod<'_> {
                 "nodeName": self.node.name(),
                 "hostNetwork": self.host_network,
                 "terminationGracePeriodSeconds": 0,
-                "containers": [{ "name": "main", "image": "lab" }],
+                "containers": [{ "name": self.container.0, "image": self.container.1 }],
             },
         })
     }
 
     /// Its status while it runs.
     pub(crate) fn status(&self, ready: bool) -> Value {
+        let container = json!({
+            "name": self.container.0,
+            "image": self.container.1,
+            "imageID": self.container.1,
+            "ready": ready,
+            "started": true,
+            "restartCount": 0,
+            "state": { "running": {} },
+        });
         let ready = if ready { "True" } else { "False" };
         let addresses: Vec<_> =
             self.addresses.iter().map(|address| json!({ "ip": address })).collect();
@@ -95,6 +109,7 @@ impl Pod<'_> {
             "podIP": self.addresses.first(),
             "podIPs": addresses,
             "conditions": conditions,
+            "containerStatuses": [container],
         })
     }
 }

@@ -16,6 +16,8 @@ use crate::plan::{self, Lan};
 use crate::process::{Process, Spec};
 
 const ADMIN_TOKEN: &str = "lab-administrator";
+/// What turns a user's manifests into Pods and endpoints, and deletes what is no longer owned.
+const CONTROLLERS: &str = "deployment-controller,replicaset-controller,endpointslice-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller";
 const PORT: u16 = 6443;
 const ETCD: &str = "http://127.0.0.1:2379";
 
@@ -91,7 +93,7 @@ pub(super) fn start(ctl: &Host, folder: &Path, kubernetes: &Path) -> Result<Runn
         "kube-controller-manager",
         vec![
             format!("--kubeconfig={kubeconfig}"),
-            "--controllers=endpointslice-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller".into(),
+            format!("--controllers={CONTROLLERS}"),
             "--leader-elect=false".into(),
             "--secure-port=0".into(),
             "--concurrent-service-endpoint-syncs=5".into(),

@@ -8,12 +8,13 @@ use serde_json::Value;
 
 use super::{Lab, log};
 use crate::api::Ref;
+use crate::backend;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::objects::{self, Pod};
 use crate::plan::{self, Role};
-use crate::process::{Process, Spec};
+use crate::process::Process;
 
 /// The port backends listen on.
 pub const BACKEND_PORT: u16 = 8080;
@@ -60,23 +61,18 @@ impl Lab {
                 labels: &[("app", app)],
                 addresses: addresses.clone(),
                 host_network: false,
+                container: objects::CONTAINER,
             },
             true,
         )?;
-        let mut argv = vec![self.options.program.display().to_string()];
-        argv.extend(
-            ["lab", "backend", "--name", &name, "--node", node, "--port"].map(str::to_owned),
-        );
-        argv.push(BACKEND_PORT.to_string());
-        argv.extend(addresses.iter().map(|address| format!("--address={address}")));
-        let process = Process::start(Spec {
-            name: name.clone(),
-            host: host.clone(),
-            argv,
-            environment: Vec::new(),
-            confinement: None,
-            log: log(&name),
-        })?;
+        let process = Process::start(backend::spec(
+            &self.options.program,
+            &name,
+            &host,
+            &addresses,
+            BACKEND_PORT,
+            log(&name),
+        ))?;
         self.keep([process]);
         self.backends.push(Backend {
             namespace: namespace.to_owned(),
@@ -105,6 +101,7 @@ impl Lab {
             labels: &[],
             addresses: backend.addresses.clone(),
             host_network: false,
+            container: objects::CONTAINER,
         };
         self.api.patch_status(Ref::new("Pod", &backend.namespace, name), &pod.status(ready))?;
         for service in self.api.list("Service", &backend.namespace, "")? {

@@ -12,7 +12,7 @@ use crate::api::wait_until;
 use crate::confinement::Confinement;
 use crate::error::Result;
 use crate::host::Host;
-use crate::objects::Pod;
+use crate::objects::{self, Pod};
 use crate::plan::Lan;
 use crate::process::{Process, Spec};
 
@@ -105,6 +105,7 @@ impl Lab {
                     node.address(Lan::One, Family::V6),
                 ],
                 host_network: true,
+                container: objects::CONTAINER,
             },
             true,
         )?;
