@@ -69,6 +69,12 @@ impl Confinement {
         })
     }
 
+    /// The user it will run as. An unprivileged owner of the lab without subordinate ids has a
+    /// single user to give, which is 0 inside; it owns no capability either once they are dropped.
+    pub fn effective_user(&self) -> u32 {
+        if id_is_mapped(self.user) { self.user } else { 0 }
+    }
+
     /// The words that start a program inside; `argv[0]` is a path inside the root.
     pub fn wrap(&self, argv: &[String]) -> Vec<String> {
         let kept = self
@@ -85,7 +91,7 @@ impl Confinement {
         } else {
             words.push("--keep-groups".to_owned());
         }
-        let user = if id_is_mapped(self.user) { self.user } else { 0 };
+        let user = self.effective_user();
         words.push(format!("--reuid={user}"));
         words.push(format!("--regid={user}"));
         words.push(format!("--bounding-set={kept}"));
@@ -97,8 +103,7 @@ impl Confinement {
     }
 }
 
-/// Whether that user id exists in this user namespace: an unprivileged user without subordinate ids
-/// has a single one, which here is 0 and owns no capability either once they are dropped.
+/// Whether that user id exists in this user namespace.
 fn id_is_mapped(user: u32) -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.lines().any(|line| {

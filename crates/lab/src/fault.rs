@@ -66,8 +66,12 @@ pub fn lose(host: &Host, port: u16, percent: u8) -> Result<()> {
     let rules = format!(
         "table inet lab_loss\n\
          delete table inet lab_loss\n\
-         table inet lab_loss {{ chain input {{ type filter hook input priority -300; \
-         udp dport {port} numgen random mod 100 < {percent} drop; }} }}\n"
+         table inet lab_loss {{\n\
+         chain input {{\n\
+         type filter hook input priority -300\n\
+         udp dport {port} numgen random mod 100 < {percent} drop\n\
+         }}\n\
+         }}\n"
     );
     host.netns.success(&Run::new(["nft", "-f", "-"]).input(rules)).map(drop)
 }

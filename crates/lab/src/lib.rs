@@ -14,7 +14,7 @@ pub mod api;
 mod backend;
 mod cli;
 pub mod command;
-mod confinement;
+pub mod confinement;
 mod control;
 mod error;
 pub mod fault;
