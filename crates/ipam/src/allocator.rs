@@ -70,8 +70,8 @@ pub struct Moved {
 pub struct Touched {
     /// Counters may differ, or the pool is gone.
     pub counters: BTreeSet<PoolName>,
-    /// A Service that was refused here might be accepted now: an address became free or joinable,
-    /// or the pool changed.
+    /// A Service that was refused here might be accepted now: an address became free, or is
+    /// held on other terms, or the pool changed.
     pub openings: BTreeSet<PoolName>,
 }
 
@@ -274,7 +274,8 @@ impl Allocator {
                 self.occupied.insert(ip);
                 self.count(ip, |used| *used += 1);
             }
-            self.touch(ip, held.terms.shareable());
+            // No opening: it was free, so whoever may join now could have had it before.
+            self.touch(ip, false);
         }
         if let Some(stock) = self.pools.get_mut(&assignment.pool) {
             stock.services.insert(request.service.clone());

@@ -64,8 +64,12 @@ sequence! { sharing on [mk_pool("p", &["10.0.0.1-10.0.0.6"])];
     other_protocol_is_another_port: s("s7").udp(80).shares("k", "").asks(V4) => Holds(&["10.0.0.2"]);
     other_backend_may_not: s("s8").tcp(99).shares("k", "x").asks(V4) => Holds(&["10.0.0.5"]);
     no_ports_clash_with_nobody: s("s9").shares("k", "").asks(V4) => Holds(&["10.0.0.2"]);
-    q_23_last_port_leaves: s("s2").leaves() => Nothing;
-    q_23_second_address_is_free: s("s10").asks(V4) => Holds(&["10.0.0.3"]);
+    a_port_is_given_back: s("s4").leaves() => Nothing;
+    it_can_be_asked_for: s("s10").tcp(80).shares("k", "").takes(&["10.0.0.2"]) => Holds(&["10.0.0.2"]);
+    a_port_changes: s("s10").tcp(22).shares("k", "").takes(&["10.0.0.2"]) => Holds(&["10.0.0.2"]);
+    the_old_one_can_be_had: s("s11").tcp(80).shares("k", "").asks(V4) => Holds(&["10.0.0.2"]);
+    the_last_sharer_leaves: s("s2").leaves() => Nothing;
+    the_address_is_free: s("s12").asks(V4) => Holds(&["10.0.0.3"]);
 }
 
 sequence! { q_23_a_sharer_without_ports_keeps_the_key on [mk_pool("p", &["10.0.0.1/32"])];
@@ -75,6 +79,23 @@ sequence! { q_23_a_sharer_without_ports_keeps_the_key on [mk_pool("p", &["10.0.0
     nobody_else_gets_in: s("s3").tcp(80).asks(V4) => Refused("NoAddressAvailable");
     other_key_neither: s("s3").tcp(80).shares("l", "").takes(&["10.0.0.1"]) => Refused("AddressInUse");
     same_key_does: s("s3").tcp(80).shares("k", "").asks(V4) => Holds(&["10.0.0.1"]);
+}
+
+/// Overlapping pools, which configuration forbids: the address is used, whoever gave it.
+fn mk_overlapping_pools() -> Vec<Pool> {
+    let strict = avoiding(mk_pool("strict", &["10.0.0.254-10.0.1.1"]));
+    vec![mk_pool("lax", &["10.0.0.254-10.0.1.1"]), strict]
+}
+
+sequence! { overlapping_pools on mk_overlapping_pools();
+    from_the_lax_one: s("s1").asks_pool(V4, "lax") => Holds(&["10.0.0.254"]);
+    a_buggy_one: s("s2").tcp(80).shares("k", "").asks_pool(V4, "lax") => Holds(&["10.0.0.255"]);
+    is_not_shared_by_the_strict_one:
+        s("s3").tcp(81).shares("k", "").asks_pool(V4, "strict") => Holds(&["10.0.1.1"]);
+    used_is_used: s("s4").asks_pool(V4, "strict") => Refused("PoolExhausted");
+    but_by_the_lax_one:
+        s("s4").tcp(82).shares("k", "").asks_pool(V4, "lax") => Holds(&["10.0.0.255"]);
+    which_has_one_left: s("s5").asks_pool(V4, "lax") => Holds(&["10.0.1.0"]);
 }
 
 fn mk_dual_pools() -> Vec<Pool> {
