@@ -1,4 +1,4 @@
-//! Reasons of the Events that we record on Services. The words are upstream's, because
+//! Reasons of the Events that we record. The words are upstream's where it has the reason, because
 //! people filter and alert by them.
 
 use std::fmt;
@@ -47,6 +47,11 @@ pub enum EventReason {
     ClusterIpsFamily,
     /// The Service requires two families and has one cluster address.
     NotEnoughClusterIps,
+    /// The Service asked for, and got, an address that belongs to a node. Not known upstream.
+    NodeAddress,
+    /// An object of the configuration is invalid; the last valid version keeps acting. Not an event
+    /// upstream, where it is the reason of a condition.
+    ConfigurationError,
     /// A bug of ours.
     InternalError,
     /// The Service uses an annotation under its old prefix.
@@ -59,7 +64,7 @@ pub enum EventReason {
 
 impl EventReason {
     /// All reasons.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::IpAllocated,
         Self::AdditionalAssignFailed,
         Self::ClearAssignment,
@@ -68,6 +73,8 @@ impl EventReason {
         Self::LoadBalancerIpsFamily,
         Self::ClusterIpsFamily,
         Self::NotEnoughClusterIps,
+        Self::NodeAddress,
+        Self::ConfigurationError,
         Self::InternalError,
         Self::DeprecatedAnnotation,
         Self::NodeAssigned,
@@ -85,6 +92,8 @@ impl EventReason {
             Self::LoadBalancerIpsFamily => "nolbIPsIPFamily",
             Self::ClusterIpsFamily => "noclusterIPsIPFamily",
             Self::NotEnoughClusterIps => "not enough clusterips",
+            Self::NodeAddress => "NodeAddress",
+            Self::ConfigurationError => "ConfigurationError",
             Self::InternalError => "InternalError",
             Self::DeprecatedAnnotation => "deprecatedAnnotation",
             Self::NodeAssigned => "nodeAssigned",
@@ -104,6 +113,8 @@ impl EventReason {
             | Self::LoadBalancerIpsFamily
             | Self::ClusterIpsFamily
             | Self::NotEnoughClusterIps
+            | Self::NodeAddress
+            | Self::ConfigurationError
             | Self::InternalError
             | Self::DeprecatedAnnotation
             | Self::AnnounceFailed => EventType::Warning,
@@ -122,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_and_types_are_upstreams() {
+    fn words_and_types_are_as_users_know_them() {
         let listed: Vec<_> =
             EventReason::ALL.iter().map(|r| (r.as_str(), r.event_type().as_str())).collect();
         assert_eq!(
@@ -136,6 +147,8 @@ mod tests {
                 ("nolbIPsIPFamily", "Warning"),
                 ("noclusterIPsIPFamily", "Warning"),
                 ("not enough clusterips", "Warning"),
+                ("NodeAddress", "Warning"),
+                ("ConfigurationError", "Warning"),
                 ("InternalError", "Warning"),
                 ("deprecatedAnnotation", "Warning"),
                 ("nodeAssigned", "Normal"),

@@ -43,7 +43,8 @@ impl Snapshot {
         pools.iter().filter_map(|pool| self.services_of.get(&Some(pool.clone()))).flatten()
     }
 
-    fn owned_by(&self, node: Option<&NodeName>) -> impl Iterator<Item = &ServiceKey> {
+    /// The Services that `node` owns as seen from here, or that nobody does.
+    pub fn owned_by(&self, node: Option<&NodeName>) -> impl Iterator<Item = &ServiceKey> {
         self.services_by_owner.get(&node.cloned()).into_iter().flatten()
     }
 

@@ -1,0 +1,87 @@
+//! `ferrolb speaker`.
+
+use std::net::IpAddr;
+
+use super::shared::{LaterFlag, SharedArgs, go_bool, later};
+
+/// Flags of the speaker (upstream's `speaker/main.go`).
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct SpeakerArgs {
+    #[command(flatten)]
+    pub(crate) shared: SharedArgs,
+
+    /// Name of the node this speaker runs on
+    #[arg(long, value_name = "NAME", env = "METALLB_NODE_NAME", required = true,
+          value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) node_name: String,
+
+    /// Address of the node (accepted, without effect)
+    #[arg(long, value_name = "ADDRESS", env = "METALLB_HOST", default_value = "")]
+    pub(crate) host: String,
+
+    /// Address for traffic among speakers; empty turns failure detection off
+    #[arg(long, value_name = "ADDRESS", env = "METALLB_ML_BIND_ADDR", default_value = "",
+          value_parser = optional_address)]
+    pub(crate) ml_bindaddr: OptionalAddress,
+
+    /// Port for traffic among speakers
+    #[arg(long, value_name = "PORT", env = "METALLB_ML_BIND_PORT", default_value_t = 7946)]
+    pub(crate) ml_bindport: u16,
+
+    /// Label selector that finds the speaker Pods
+    #[arg(long, value_name = "SELECTOR", env = "METALLB_ML_LABELS", default_value = "")]
+    pub(crate) ml_labels: String,
+
+    /// Folder that holds the file `secretkey`
+    #[arg(long, value_name = "FOLDER", env = "METALLB_ML_SECRET_KEY_PATH", default_value = "")]
+    pub(crate) ml_secret_key_path: String,
+
+    /// Slower timings of upstream's membership (accepted, without effect yet)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+    pub(crate) ml_wan_config: bool,
+
+    /// Announce from nodes labelled node.kubernetes.io/exclude-from-external-load-balancers too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+    pub(crate) ignore_exclude_lb: bool,
+
+    /// Milliseconds between BGP reloads (accepted, without effect: nothing is reloaded)
+    #[arg(long, value_name = "MS", env = "METALLB_BGP_DEBOUNCE_TIMEOUT", default_value_t = 3000,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) bgp_debounce_timeout: u32,
+
+    /// Namespace of `FRRConfigurations` (accepted, without effect yet)
+    #[arg(long, value_name = "NAME", env = "FRRK8S_NAMESPACE", default_value = "")]
+    pub(crate) frrk8s_namespace: String,
+
+    /// Hand passwords on to frr-k8s as references (accepted, without effect yet)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+    pub(crate) frrk8s_secret_passthrough: bool,
+}
+
+/// An address, or the empty text that means none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct OptionalAddress(pub(crate) Option<IpAddr>);
+
+fn optional_address(text: &str) -> Result<OptionalAddress, String> {
+    if text.is_empty() {
+        return Ok(OptionalAddress(None));
+    }
+    text.parse().map(|ip| OptionalAddress(Some(ip))).map_err(|_| "want an IP address".to_owned())
+}
+
+impl SpeakerArgs {
+    /// Flags that are set and have no effect yet.
+    pub(crate) fn later(&self) -> Vec<LaterFlag> {
+        let on = |flag: bool| if flag { "true" } else { "" };
+        let mut flags = self.shared.later();
+        flags.extend(later(&[
+            ("ml-wan-config", on(self.ml_wan_config)),
+            ("frrk8s-namespace", &self.frrk8s_namespace),
+            ("frrk8s-secret-passthrough", on(self.frrk8s_secret_passthrough)),
+        ]));
+        flags
+    }
+}

@@ -1,0 +1,87 @@
+//! Upstream's command lines, good and bad.
+
+use rstest::rstest;
+
+use super::*;
+
+fn command(line: &str) -> Result<Command, String> {
+    let arguments = gostyle::normalise(line.split(' ').map(OsString::from));
+    let matches = Cli::command().try_get_matches_from(arguments).map_err(|e| e.to_string())?;
+    Ok(Cli::from_arg_matches(&matches).map_err(|e| e.to_string())?.command)
+}
+
+fn speaker(line: &str) -> SpeakerArgs {
+    match command(&format!("ferrolb speaker --node-name n1 {line}")).unwrap() {
+        Command::Speaker(args) => *args,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn definitions_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[rstest]
+#[case::two_dashes("--port=7472 --log-level=debug")]
+#[case::one_dash("-port=7472 -log-level=debug")]
+#[case::value_apart("-port 7472 -log-level debug")]
+fn go_syntax(#[case] line: &str) {
+    let args = speaker(line);
+    assert_eq!((args.shared.port, args.shared.log_level.as_str()), (7472, "debug"));
+}
+
+#[test]
+fn upstreams_defaults() {
+    let args = speaker("--host=192.0.2.1");
+    assert_eq!(
+        (args.shared.port, args.shared.health_probe_port, args.ml_bindport),
+        (9120, 17472, 7946)
+    );
+    assert_eq!(args.shared.log_level, "info");
+    assert_eq!(args.ml_bindaddr.0, None);
+    assert!(!args.ignore_exclude_lb);
+    assert_eq!(args.later(), []);
+}
+
+#[rstest]
+#[case("--ignore-exclude-lb", true)]
+#[case("--ignore-exclude-lb=true", true)]
+#[case("-ignore-exclude-lb=T", true)]
+#[case("--ignore-exclude-lb=false", false)]
+fn booleans(#[case] line: &str, #[case] expected: bool) {
+    assert_eq!(speaker(line).ignore_exclude_lb, expected);
+}
+
+#[test]
+fn flags_of_later_versions_are_accepted_and_named() {
+    let Command::Controller(args) =
+        command("ferrolb controller --webhook-mode=disabled --cert-dir=/certs").unwrap()
+    else {
+        panic!()
+    };
+    let named: Vec<_> = args.later().iter().map(|flag| (flag.flag, flag.value.clone())).collect();
+    assert_eq!(named, [("cert-dir", "/certs".to_owned()), ("webhook-mode", "disabled".to_owned())]);
+}
+
+#[rstest]
+#[case::unknown_flag("ferrolb speaker --node-name n1 --frobnicate", "--frobnicate")]
+#[case::unknown_go_flag("ferrolb speaker -node-name n1 -frobnicate", "--frobnicate")]
+#[case::bad_port("ferrolb controller --port=zero", "zero")]
+#[case::bad_level("ferrolb controller --log-level=loud", "loud")]
+#[case::bad_mode("ferrolb controller --webhook-mode=maybe", "maybe")]
+#[case::bad_boolean("ferrolb speaker --node-name n1 --ignore-exclude-lb=perhaps", "perhaps")]
+#[case::bad_address("ferrolb speaker --node-name n1 --ml-bindaddr=here", "here")]
+#[case::no_debounce("ferrolb speaker --node-name n1 --bgp-debounce-timeout=0", "0")]
+#[case::unknown_command("ferrolb balance", "balance")]
+fn what_is_wrong_is_named(#[case] line: &str, #[case] name: &str) {
+    let error = command(line).unwrap_err();
+    assert!(error.lines().next().unwrap().contains(name), "{error}");
+}
+
+#[cfg(feature = "lab")]
+#[test]
+fn commands_inside_the_lab_pass_through_untouched() {
+    let line = "ferrolb lab exec client -- ip -br address";
+    assert_eq!(gostyle::normalise(line.split(' ').map(OsString::from))[6], "-br");
+}

@@ -1,0 +1,124 @@
+//! Runs a parsed command: builds the settings of a component, its runtime and its logs.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ferrolb_kube_rt::{logs, namespace};
+
+use crate::args::{Command, ControllerArgs, LaterFlag, SharedArgs, SpeakerArgs};
+
+/// Runs `command` to its end.
+pub(crate) fn run(command: Command) -> ExitCode {
+    let result = match command {
+        Command::Controller(args) => controller(*args),
+        Command::Speaker(args) => speaker(*args),
+        #[cfg(feature = "lab")]
+        Command::Lab(args) => return ferrolb_lab::run(*args),
+        Command::Crds => {
+            print(&ferrolb_api::crds_yaml());
+            Ok(())
+        }
+        Command::Version => {
+            print(concat!("ferrolb ", env!("CARGO_PKG_VERSION"), "\n"));
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ferrolb: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to standard output; a closed pipe is no reason to fail.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn controller(args: ControllerArgs) -> anyhow::Result<()> {
+    let later = args.later();
+    let ControllerArgs {
+        shared,
+        ml_secret_name: _,
+        deployment: _,
+        disable_cert_rotation: _,
+        cert_dir: _,
+        cert_service_name: _,
+        webhook_secret: _,
+        webhook_mode: _,
+        webhook_http2: _,
+    } = args;
+    start("controller", &shared, &later);
+    let settings = ferrolb_controller::Settings {
+        namespace: namespace::find(shared.namespace.as_deref())?,
+        kubeconfig: shared.kubeconfig,
+        class: class(&shared.lb_class),
+        metrics_port: shared.port,
+        health_port: shared.health_probe_port,
+    };
+    Ok(runtime()?.block_on(ferrolb_controller::run(settings))?)
+}
+
+fn speaker(args: SpeakerArgs) -> anyhow::Result<()> {
+    let later = args.later();
+    let SpeakerArgs {
+        shared,
+        node_name,
+        host: _,
+        ml_bindaddr,
+        ml_bindport,
+        ml_labels,
+        ml_secret_key_path,
+        ml_wan_config: _,
+        ignore_exclude_lb,
+        bgp_debounce_timeout: _,
+        frrk8s_namespace: _,
+        frrk8s_secret_passthrough: _,
+    } = args;
+    start("speaker", &shared, &later);
+    let settings = ferrolb_speaker::Settings {
+        namespace: namespace::find(shared.namespace.as_deref())?,
+        kubeconfig: shared.kubeconfig,
+        node: node_name.into(),
+        pod: shared.pod_name,
+        class: class(&shared.lb_class),
+        ignore_exclude_lb,
+        metrics_port: shared.port,
+        health_port: shared.health_probe_port,
+        members: ferrolb_speaker::MembersSettings {
+            address: ml_bindaddr.0,
+            port: ml_bindport,
+            labels: ml_labels,
+            secret_folder: Some(ml_secret_key_path).filter(|p| !p.is_empty()).map(Into::into),
+        },
+        excluded_interfaces: ferrolb_speaker::EXCLUDED_INTERFACES_FILE.into(),
+    };
+    Ok(runtime()?.block_on(ferrolb_speaker::run(settings))?)
+}
+
+/// Starts the logs and says which flags wait for a later version.
+fn start(component: &'static str, shared: &SharedArgs, later: &[LaterFlag]) {
+    // The parser admits upstream's words only, and nothing has set up logs before.
+    let _ = logs::init(component, shared.log_level.parse().unwrap_or_default());
+    for LaterFlag { flag, value } in later {
+        tracing::warn!(flag, value, "flag accepted, but without effect in this version");
+    }
+    if shared.bgp_type != "native" {
+        tracing::warn!(
+            value = shared.bgp_type,
+            "METALLB_BGP_TYPE accepted, but this version announces by Layer 2 only"
+        );
+    }
+}
+
+fn class(text: &str) -> Option<Arc<str>> {
+    (!text.is_empty()).then(|| text.into())
+}
+
+/// One thread serves the API and the timers: the wire has threads of its own.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}

@@ -1,0 +1,124 @@
+//! What this node announces: Services on one side, addresses on the other.
+//!
+//! Several Services may share an address. It is answered while one of them announces it, on every
+//! interface that one of them is announced on. Bookkeeping only: the wire is the `l2` room's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ferrolb_ipam::ServiceKey;
+use ferrolb_model::{Announcement, Interfaces};
+
+/// The announcements of this node.
+#[derive(Debug, Default)]
+pub(crate) struct Announced {
+    services: BTreeMap<ServiceKey, Announcement>,
+    addresses: BTreeMap<IpAddr, BTreeMap<ServiceKey, Interfaces>>,
+}
+
+/// An address whose answering changes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Answer {
+    /// Answer for it on these interfaces from now on.
+    On(IpAddr, Interfaces),
+    /// Do not answer for it any more.
+    Off(IpAddr),
+}
+
+impl Announced {
+    /// Replaces the announcement of a Service and returns what changes on the wire.
+    pub(crate) fn set(&mut self, key: &ServiceKey, new: Option<Announcement>) -> Vec<Answer> {
+        let old = match &new {
+            Some(announcement) => self.services.insert(key.clone(), announcement.clone()),
+            None => self.services.remove(key),
+        };
+        let touched: BTreeSet<IpAddr> = [&old, &new]
+            .into_iter()
+            .flatten()
+            .flat_map(|a| &a.addresses)
+            .map(|(ip, _)| *ip)
+            .collect();
+        let mut answers = Vec::new();
+        for ip in touched {
+            let before = self.answered(ip);
+            let wanted = new.iter().flat_map(|a| &a.addresses).find(|(other, _)| *other == ip);
+            let announcers = self.addresses.entry(ip).or_default();
+            match wanted {
+                Some((_, interfaces)) => announcers.insert(key.clone(), interfaces.clone()),
+                None => announcers.remove(key),
+            };
+            if announcers.is_empty() {
+                self.addresses.remove(&ip);
+            }
+            match (before, self.answered(ip)) {
+                (before, after) if before == after => {}
+                (_, Some(interfaces)) => answers.push(Answer::On(ip, interfaces)),
+                (_, None) => answers.push(Answer::Off(ip)),
+            }
+        }
+        answers
+    }
+
+    /// The announcement of a Service, if this node makes one.
+    pub(crate) fn service(&self, key: &ServiceKey) -> Option<&Announcement> {
+        self.services.get(key)
+    }
+
+    /// Services this node announces, in order.
+    pub(crate) fn services(&self) -> impl Iterator<Item = (&ServiceKey, &Announcement)> {
+        self.services.iter()
+    }
+
+    fn answered(&self, ip: IpAddr) -> Option<Interfaces> {
+        let mut interfaces = self.addresses.get(&ip)?.values();
+        let first = interfaces.next()?.clone();
+        Some(interfaces.fold(first, Interfaces::union))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mk_key(name: &str) -> ServiceKey {
+        ServiceKey::new("default", name)
+    }
+
+    fn mk_interfaces(names: &[&str]) -> Interfaces {
+        Interfaces::Named(names.iter().map(|&name| name.to_owned()).collect())
+    }
+
+    fn mk_announcement(addresses: &[(&str, Interfaces)]) -> Announcement {
+        Announcement {
+            pool: "pool".into(),
+            addresses: addresses.iter().map(|(ip, i)| (ip.parse().unwrap(), i.clone())).collect(),
+        }
+    }
+
+    #[test]
+    fn l2_row_72_an_address_is_answered_while_one_sharer_announces_it() {
+        let mut announced = Announced::default();
+        let (v4, v6) = ("192.168.1.20", "1000::1");
+        let foo = mk_announcement(&[(v4, Interfaces::All), (v6, Interfaces::All)]);
+        let bar = mk_announcement(&[(v4, Interfaces::All)]);
+        let on = |ip: &str| Answer::On(ip.parse().unwrap(), Interfaces::All);
+        assert_eq!(announced.set(&mk_key("foo"), Some(foo)), [on(v4), on(v6)]);
+        assert_eq!(announced.set(&mk_key("bar"), Some(bar)), []);
+        assert_eq!(announced.set(&mk_key("foo"), None), [Answer::Off(v6.parse().unwrap())]);
+        assert_eq!(announced.set(&mk_key("bar"), None), [Answer::Off(v4.parse().unwrap())]);
+        assert_eq!(announced.services().count(), 0);
+    }
+
+    #[test]
+    fn sharers_unite_their_interfaces() {
+        let mut announced = Announced::default();
+        let ip = "192.168.1.20";
+        let on = |names: &[&str]| Answer::On(ip.parse().unwrap(), mk_interfaces(names));
+        let mk = |names: &[&str]| Some(mk_announcement(&[(ip, mk_interfaces(names))]));
+        assert_eq!(announced.set(&mk_key("a"), mk(&["eth0"])), [on(&["eth0"])]);
+        assert_eq!(announced.set(&mk_key("b"), mk(&["eth1"])), [on(&["eth0", "eth1"])]);
+        assert_eq!(announced.set(&mk_key("a"), mk(&["eth1"])), [on(&["eth1"])]);
+        assert_eq!(announced.set(&mk_key("a"), mk(&["eth1"])), []);
+        assert!(announced.service(&mk_key("a")).is_some());
+    }
+}

@@ -1,0 +1,284 @@
+//! Layer 2 on the wire: joins `l2-proto` with the sockets of `sys`.
+//!
+//! ```text
+//!  owner task ── answer_on / answer_off ──► Shared (table, schedule, counters)
+//!  LinkWatch ──► interfaces ── open / close ──►  │
+//!                                                ├──► one answerer thread per interface
+//!                                                └──► one announcer thread (gratuitous frames,
+//!                                                     kernel memberships of IPv6 groups)
+//! ```
+//!
+//! A question is answered by the thread that read it: one table look-up under a read lock, one
+//! write to the same socket, nothing asynchronous in between.
+
+mod announcer;
+mod answerer;
+pub(crate) mod exclusion;
+mod interfaces;
+mod witness;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ferrolb_kube_rt::metrics::{Layer2Counters, SpeakerMetrics};
+use ferrolb_l2_proto::{Gratuitous, IfIndex, Interfaces, Port, Table};
+use ferrolb_model as model;
+use ferrolb_sys::{LinkWatch, Waker, links};
+use parking_lot::{Mutex, RwLock};
+use tracing::{error, info, warn};
+
+use self::announcer::Announcer;
+use self::answerer::{Answerer, Sockets};
+use self::exclusion::Exclusion;
+use self::interfaces::Usable;
+pub(crate) use self::witness::Witness;
+
+/// What the threads share.
+pub(crate) struct Shared {
+    answers: RwLock<Answers>,
+    schedule: Mutex<Gratuitous>,
+    /// Where frames leave.
+    outlets: RwLock<BTreeMap<IfIndex, Outlet>>,
+    /// Raised when the schedule, the addresses or the interfaces changed.
+    changed: Waker,
+    witness: Witness,
+}
+
+/// What is answered, and the counters of it.
+#[derive(Default)]
+struct Answers {
+    table: Table,
+    counters: HashMap<IpAddr, Layer2Counters>,
+}
+
+/// An interface that frames can leave by.
+#[derive(Clone)]
+struct Outlet {
+    port: Port,
+    sockets: Arc<Sockets>,
+}
+
+/// The Layer 2 side of a speaker; its threads end with it.
+pub(crate) struct Layer2 {
+    shared: Arc<Shared>,
+    metrics: SpeakerMetrics,
+    exclusion: Exclusion,
+    /// What is answered, by name of interface.
+    wanted: BTreeMap<IpAddr, model::Interfaces>,
+    /// Interfaces that can answer.
+    open: BTreeMap<IfIndex, Answerer>,
+    /// Names of all interfaces that are not excluded, whether they can answer or not.
+    names: BTreeSet<String>,
+    _announcer: Announcer,
+}
+
+/// Why Layer 2 cannot work on this host at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Layer2Error {
+    /// The kernel refuses something that every host has.
+    #[error("Layer 2: {0}")]
+    Sys(#[from] ferrolb_sys::Error),
+    /// A thread could not be started.
+    #[error("Layer 2: cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl Layer2 {
+    /// Opens every interface that can answer now.
+    pub(crate) fn start(
+        exclusion: Exclusion,
+        metrics: SpeakerMetrics,
+        witness: Witness,
+    ) -> Result<Self, Layer2Error> {
+        let shared = Arc::new(Shared {
+            answers: RwLock::default(),
+            schedule: Mutex::new(Gratuitous::new()),
+            outlets: RwLock::default(),
+            changed: Waker::new()?,
+            witness,
+        });
+        shared.witness.attach(shared.changed.clone());
+        let announcer = Announcer::start(Arc::clone(&shared))?;
+        let mut layer2 = Self {
+            shared,
+            metrics,
+            exclusion,
+            wanted: BTreeMap::new(),
+            open: BTreeMap::new(),
+            names: BTreeSet::new(),
+            _announcer: announcer,
+        };
+        layer2.take_links(&links()?);
+        Ok(layer2)
+    }
+
+    /// Listens to changes of interfaces; feed what comes to [`Layer2::take_links`].
+    pub(crate) fn watch() -> Result<LinkWatch, Layer2Error> {
+        Ok(LinkWatch::new()?)
+    }
+
+    /// Answers for `ip` on `interfaces` from now on, and tells the network when that is news.
+    pub(crate) fn answer_on(&mut self, ip: IpAddr, interfaces: model::Interfaces) {
+        self.wanted.insert(ip, interfaces.clone());
+        let resolved = self.resolve(&interfaces);
+        {
+            let mut answers = self.shared.answers.write();
+            let counters = self.metrics.layer2(ip);
+            answers.counters.entry(ip).or_insert(counters);
+            answers.table.set(ip, resolved.clone());
+        }
+        self.shared.schedule.lock().own(ip, resolved);
+        self.shared.changed.wake();
+    }
+
+    /// Stops answering for `ip`.
+    pub(crate) fn answer_off(&mut self, ip: IpAddr) {
+        self.wanted.remove(&ip);
+        {
+            let mut answers = self.shared.answers.write();
+            answers.table.remove(ip);
+            answers.counters.remove(&ip);
+        }
+        self.shared.schedule.lock().release(ip);
+        self.shared.changed.wake();
+    }
+
+    /// Tells the network again about every address that is answered: after a partition the loser
+    /// may have spoken last.
+    pub(crate) fn announce_again(&self) {
+        let mut schedule = self.shared.schedule.lock();
+        for index in self.open.keys() {
+            schedule.link_up(*index);
+        }
+        drop(schedule);
+        self.shared.changed.wake();
+    }
+
+    /// Whether the node has one of these interfaces, fit or not.
+    pub(crate) fn has_any(&self, interfaces: &model::Interfaces) -> bool {
+        match interfaces {
+            model::Interfaces::All => true,
+            model::Interfaces::Named(names) => names.iter().any(|name| self.names.contains(name)),
+        }
+    }
+
+    /// Names of the interfaces the node has, for messages.
+    pub(crate) fn names(&self) -> &BTreeSet<String> {
+        &self.names
+    }
+
+    /// Takes over the interfaces of the host as they are now: opens, closes and follows changes of
+    /// address or name. Returns whether the set of names changed.
+    pub(crate) fn take_links(&mut self, links: &[ferrolb_sys::Link]) -> bool {
+        let names: BTreeSet<String> = links
+            .iter()
+            .filter(|link| !self.exclusion.matches(&link.name))
+            .map(|link| link.name.clone())
+            .collect();
+        let usable: BTreeMap<IfIndex, Usable> = links
+            .iter()
+            .filter(|link| names.contains(&link.name))
+            .filter_map(|link| Usable::of(link).map(|usable| (usable.port.index, usable)))
+            .collect();
+        let closed: Vec<_> =
+            self.open.keys().filter(|index| !usable.contains_key(index)).copied().collect();
+        for index in closed {
+            self.close(index);
+        }
+        for usable in usable.into_values() {
+            self.open_or_update(usable);
+        }
+        let changed = names != self.names;
+        self.names = names;
+        self.resolve_all();
+        self.shared.changed.wake();
+        changed
+    }
+
+    fn close(&mut self, index: IfIndex) {
+        let Some(answerer) = self.open.remove(&index) else { return };
+        self.shared.outlets.write().remove(&index);
+        self.shared.schedule.lock().remove_port(index);
+        info!(
+            event = "deleteResponder",
+            interface = answerer.name(),
+            "interface does not answer any more"
+        );
+    }
+
+    fn open_or_update(&mut self, usable: Usable) {
+        let index = usable.port.index;
+        if let Some(answerer) = self.open.get_mut(&index)
+            && answerer.serves(&usable)
+        {
+            let passes_again = answerer.update(&usable);
+            if let Some(outlet) = self.shared.outlets.write().get_mut(&index) {
+                outlet.port = usable.port;
+            }
+            let mut schedule = self.shared.schedule.lock();
+            schedule.set_port(usable.port);
+            if passes_again {
+                schedule.link_up(index);
+            }
+            return;
+        }
+        self.close(index);
+        let name = usable.name.clone();
+        match Answerer::start(&usable, Arc::clone(&self.shared)) {
+            Ok(answerer) => {
+                let outlet = Outlet { port: usable.port, sockets: answerer.sockets() };
+                self.shared.outlets.write().insert(index, outlet);
+                self.shared.schedule.lock().set_port(usable.port);
+                info!(
+                    event = "createResponder",
+                    interface = name,
+                    mac = %usable.port.mac,
+                    arp = usable.arp,
+                    ndp = usable.ndp,
+                    "interface answers"
+                );
+                self.open.insert(index, answerer);
+            }
+            Err(error) => {
+                error!(op = "createResponder", interface = name, %error, "interface cannot answer");
+            }
+        }
+    }
+
+    /// Resolves names anew; a name may have got another interface behind it.
+    fn resolve_all(&self) {
+        let mut answers = self.shared.answers.write();
+        let mut schedule = self.shared.schedule.lock();
+        for (&ip, interfaces) in &self.wanted {
+            if let model::Interfaces::Named(_) = interfaces {
+                let resolved = self.resolve(interfaces);
+                if answers.table.interfaces(ip) != Some(&resolved) {
+                    answers.table.set(ip, resolved.clone());
+                    schedule.own(ip, resolved);
+                }
+            }
+        }
+    }
+
+    fn resolve(&self, interfaces: &model::Interfaces) -> Interfaces {
+        match interfaces {
+            model::Interfaces::All => Interfaces::All,
+            model::Interfaces::Named(names) => Interfaces::Only(
+                self.open
+                    .iter()
+                    .filter(|(_, answerer)| names.contains(answerer.name()))
+                    .map(|(index, _)| *index)
+                    .collect(),
+            ),
+        }
+    }
+}
+
+impl Drop for Layer2 {
+    fn drop(&mut self) {
+        if !self.wanted.is_empty() {
+            warn!(addresses = self.wanted.len(), "addresses are not answered any more");
+        }
+    }
+}

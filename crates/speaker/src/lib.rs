@@ -1,0 +1,28 @@
+//! Announces the addresses of Services on the wire of one node.
+//!
+//! ```text
+//!  watches ──► inbox ──► owner ──► Snapshot::decide ──► wanted ──► l2 ──► ARP, NDP
+//!  members ──► view  ──►   │                            │
+//!  netlink ──► links ──►   │                            └──► Events, ServiceL2Status, metrics
+//!                          └ one task, all state
+//! ```
+//!
+//! The way from a dead peer to the first frame holds no API call: the failure detector has a thread
+//! of its own, the owner decides in memory, the answering threads share one table.
+//!
+//! Not here: allocation (the controller's) and BGP (later).
+
+mod announced;
+mod l2;
+mod l2status;
+mod members;
+mod owner;
+mod run;
+mod settings;
+mod topics;
+
+pub use l2::Layer2Error;
+pub use l2::exclusion::{Exclusion, ExclusionError};
+pub use members::{MembersError, SecretError};
+pub use run::{Error, run};
+pub use settings::{EXCLUDED_INTERFACES_FILE, MembersSettings, Settings};

@@ -1,0 +1,472 @@
+//! The owner task: all state of the speaker, and what follows from each change of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferrolb_api::ServiceL2Status;
+use ferrolb_api::reasons::EventReason;
+use ferrolb_ipam::{NodeName, ServiceKey};
+use ferrolb_kube_rt::events::{EventType, ObjectRef, Recorder};
+use ferrolb_kube_rt::metrics::{AnnouncedLabels, ClientMetrics, SpeakerMetrics};
+use ferrolb_kube_rt::probes::{Check, Pulse};
+use ferrolb_kube_rt::status::{self, Outcome as WriteOutcome, Write, Writer};
+use ferrolb_kube_rt::{Inbox, Resource};
+use ferrolb_model as model;
+use ferrolb_model::{
+    Announcement, Change, Config, ConfigObjects, Interfaces, Outcome, Reason, Revision, Snapshot,
+    SpeakerPod,
+};
+use ferrolb_sys::LinkWatch;
+use tokio::sync::watch;
+use tracing::{debug, error, info, warn};
+
+use crate::announced::{Announced, Answer};
+use crate::l2::Layer2;
+use crate::l2status::{Action, OwnerPod, Reconciler};
+use crate::members::{Announcers, Members, View};
+use crate::topics::{Message, StatusKey, Topic};
+
+/// Facts taken in at once.
+const BATCH: usize = 4096;
+/// How often an idle loop shows that it turns.
+const BEAT: Duration = Duration::from_secs(5);
+/// The longest a leaving speaker answers for successors that have not confirmed.
+const LEAVE: Duration = Duration::from_millis(500);
+/// Protocol of our announcements, in metrics and events.
+const PROTOCOL: &str = "layer2";
+
+/// What an owner is made of.
+pub(crate) struct Parts {
+    pub(crate) node: NodeName,
+    pub(crate) pod: String,
+    pub(crate) namespace: String,
+    pub(crate) snapshot: model::Settings,
+    pub(crate) layer2: Layer2,
+    pub(crate) links: LinkWatch,
+    pub(crate) members: Option<Members>,
+    pub(crate) members_port: u16,
+    pub(crate) members_known: Check,
+    pub(crate) announcers: Announcers,
+    pub(crate) writer: Writer<StatusKey>,
+    pub(crate) recorder: Recorder,
+    pub(crate) metrics: SpeakerMetrics,
+    pub(crate) client_metrics: ClientMetrics,
+    pub(crate) missing: Vec<&'static str>,
+    pub(crate) pulse: Pulse,
+}
+
+/// The owner task.
+pub(crate) struct Owner {
+    parts: Parts,
+    snapshot: Snapshot,
+    objects: ConfigObjects,
+    config: Arc<Config>,
+    reconfigure: bool,
+    pods: BTreeMap<Arc<str>, SpeakerPod>,
+    announced: Announced,
+    statuses: Reconciler,
+    /// Services to decide about.
+    due: BTreeSet<ServiceKey>,
+    /// Services whose status objects are to be looked at.
+    statuses_due: BTreeSet<ServiceKey>,
+    returns: u64,
+}
+
+impl Owner {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let mut snapshot = Snapshot::new(parts.snapshot.clone());
+        if parts.members.is_some() {
+            // Until the detector has spoken, nobody is a candidate.
+            let nobody = Change::Members(model::Members::Known(BTreeSet::new()));
+            let _nothing_known_yet = snapshot.apply(nobody);
+        }
+        Self {
+            snapshot,
+            statuses: Reconciler::new(parts.node.clone(), parts.namespace.clone()),
+            parts,
+            objects: ConfigObjects::default(),
+            config: Arc::default(),
+            reconfigure: true,
+            pods: BTreeMap::new(),
+            announced: Announced::default(),
+            due: BTreeSet::new(),
+            statuses_due: BTreeSet::new(),
+            returns: 0,
+        }
+    }
+
+    /// Takes in facts and acts on them until `stop`, then takes leave.
+    pub(crate) async fn turn(
+        mut self,
+        mut inbox: Inbox<Topic, Message>,
+        stop: impl Future<Output = ()>,
+    ) -> Recorder {
+        let mut stop = std::pin::pin!(stop);
+        let mut beat = tokio::time::interval(BEAT);
+        let mut view = self.parts.members.as_ref().map(Members::view);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                () = changed(&mut view) => self.take_view(&mut view),
+                links = self.parts.links.next() => match links {
+                    Ok(links) => self.take_links(&links),
+                    Err(error) => {
+                        error!(op = "watchInterfaces", %error, "cannot follow interfaces");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                },
+                entries = inbox.recv_ready(BATCH) => {
+                    for (_, message) in entries {
+                        self.take(message);
+                    }
+                }
+                _ = beat.tick() => {}
+            }
+            self.parts.pulse.beat();
+            self.work();
+        }
+        self.leave(view).await
+    }
+
+    /// Goes on answering until successors have taken over, then stops.
+    async fn leave(self, view: Option<watch::Receiver<View>>) -> Recorder {
+        if let (Some(members), Some(mut view)) = (&self.parts.members, view) {
+            members.drain();
+            let released = view.wait_for(|view| view.released);
+            if tokio::time::timeout(LEAVE, released).await.is_err() {
+                warn!("no successor has confirmed in time");
+            }
+        }
+        self.parts.recorder
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Service(key, row) => {
+                self.apply(Change::Service(key, row.map(|row| *row)));
+            }
+            Message::Slice(key, row) => self.apply(Change::Slice(key, row)),
+            Message::Node(name, row) => self.apply(Change::Node(name, row)),
+            Message::Namespace(name, row) => {
+                set(&mut self.objects.namespaces, name, row);
+                self.reconfigure = true;
+            }
+            Message::Pool(name, pool) => {
+                set(&mut self.objects.pools, name, pool.map(|pool| *pool));
+                self.reconfigure = true;
+            }
+            Message::L2Advertisement(name, advertisement) => {
+                let advertisement = advertisement.map(|advertisement| *advertisement);
+                set(&mut self.objects.l2_advertisements, name, advertisement);
+                self.reconfigure = true;
+            }
+            Message::Pod(name, pod) => self.take_pod(name, pod),
+            Message::Status(name, row) => {
+                let concerned = self.statuses.see(&name, row);
+                self.statuses_due.extend(concerned);
+            }
+            Message::StatusWritten(key, outcome) => self.status_written(&key, &outcome),
+            Message::Synced(name) => {
+                self.parts.missing.retain(|missing| *missing != name);
+                if self.parts.missing.is_empty() {
+                    info!("everything is listed, announcing begins");
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, change: Change) {
+        let affected = self.snapshot.apply(change);
+        self.due.extend(affected);
+    }
+
+    fn take_pod(&mut self, name: Arc<str>, pod: Option<SpeakerPod>) {
+        if *name == *self.parts.pod {
+            self.statuses.set_owner(
+                pod.as_ref()
+                    .map(|pod| OwnerPod { name: Arc::clone(&pod.name), uid: Arc::clone(&pod.uid) }),
+            );
+        }
+        set(&mut self.pods, name, pod);
+        let Some(members) = &self.parts.members else { return };
+        let port = self.parts.members_port;
+        let peers = self.pods.values().filter_map(|pod| {
+            let (node, address) = (pod.node.as_ref()?, pod.address?);
+            Some((Arc::from(node.as_str()), SocketAddr::new(address, port)))
+        });
+        members.set_peers(peers.collect());
+    }
+
+    fn take_view(&mut self, view: &mut Option<watch::Receiver<View>>) {
+        let Some(view) = view else { return };
+        let View { candidates, returns, .. } = view.borrow_and_update().clone();
+        if let Some(candidates) = candidates {
+            self.parts.members_known.ready();
+            self.apply(Change::Members(model::Members::Known(candidates)));
+        }
+        if returns != self.returns {
+            self.returns = returns;
+            self.parts.layer2.announce_again();
+        }
+        if self.parts.missing.is_empty() {
+            self.decide_due();
+            if let Some(members) = &self.parts.members {
+                members.settled();
+            }
+        }
+    }
+
+    fn take_links(&mut self, links: &[ferrolb_sys::Link]) {
+        if self.parts.layer2.take_links(links) {
+            // Some named interface may have come or gone.
+            let named = |interfaces: &Interfaces| matches!(interfaces, Interfaces::Named(_));
+            let concerned = self.snapshot.services().map(|service| &service.key).filter(|key| {
+                let announcement = self.snapshot.verdict(key).and_then(|v| v.announcement());
+                announcement.is_some_and(|a| a.addresses.iter().any(|(_, i)| named(i)))
+            });
+            let concerned: Vec<_> = concerned.cloned().collect();
+            self.due.extend(concerned);
+        }
+    }
+
+    /// Does everything that is due.
+    fn work(&mut self) {
+        if !self.parts.missing.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.reconfigure) {
+            self.configure();
+        }
+        self.decide_due();
+        for service in std::mem::take(&mut self.statuses_due) {
+            for (name, action) in self.statuses.reconcile(&service) {
+                self.write_status(name, service.clone(), action);
+            }
+        }
+    }
+
+    fn configure(&mut self) {
+        let config = Config::build(&self.objects, Some(&self.config));
+        if config == *self.config && self.snapshot.config().is_some() {
+            return;
+        }
+        for problem in &config.problems {
+            if !self.config.problems.contains(problem) {
+                warn!(
+                    kind = %problem.kind,
+                    name = &*problem.name,
+                    field = problem.field,
+                    value = problem.value,
+                    acting = problem.acting,
+                    "{problem}"
+                );
+            }
+        }
+        self.parts.client_metrics.config_loaded(!config.problems.is_empty());
+        self.config = Arc::new(config);
+        self.apply(Change::Config(Arc::clone(&self.config)));
+        info!(event = "configLoaded", stale = !self.config.problems.is_empty());
+    }
+
+    fn decide_due(&mut self) {
+        if self.snapshot.config().is_none() {
+            return;
+        }
+        let mut owners = BTreeSet::new();
+        for key in std::mem::take(&mut self.due) {
+            let revision = self.snapshot.refresh(&key);
+            owners.extend(revision.before.as_ref().and_then(|verdict| verdict.owner.clone()));
+            owners.extend(revision.after.owner.clone());
+            self.act(&key, &revision);
+        }
+        self.follow_announcers(owners);
+    }
+
+    /// Keeps one address of each peer at hand, for questions on the wire.
+    fn follow_announcers(&self, owners: BTreeSet<NodeName>) {
+        if self.parts.members.is_none() || owners.is_empty() {
+            return;
+        }
+        let mut announcers = self.parts.announcers.lock();
+        for owner in owners {
+            let address = self.snapshot.owned_by(Some(&owner)).find_map(|key| {
+                let ingress = &self.snapshot.service(key)?.ingress;
+                ingress.iter().find_map(|entry| entry.ip.as_ref()?.parse().ok())
+            });
+            set(&mut announcers, owner.as_str().into(), address);
+        }
+    }
+
+    fn act(&mut self, key: &ServiceKey, revision: &Revision) {
+        let before = self.announced.service(key).cloned();
+        let after = self.possible(key, revision);
+        if before == after {
+            self.explain(key, revision);
+            return;
+        }
+        for answer in self.announced.set(key, after.clone()) {
+            match answer {
+                Answer::On(ip, interfaces) => self.parts.layer2.answer_on(ip, interfaces),
+                Answer::Off(ip) => self.parts.layer2.answer_off(ip),
+            }
+        }
+        self.count(key, before.as_ref(), after.as_ref());
+        self.statuses.want(key, after.as_ref());
+        self.statuses_due.insert(key.clone());
+        match &after {
+            Some(announcement) => self.tell_announced(key, announcement),
+            None => {
+                let reason = revision.after.reason().map_or("interfaceMissing", Reason::code);
+                let message = revision.after.reason().map(ToString::to_string).unwrap_or_default();
+                info!(event = "serviceWithdrawn", service = %key, reason, message);
+            }
+        }
+    }
+
+    /// What of the verdict this node can do: an address whose interfaces it has none of cannot be
+    /// announced, which is told once per verdict.
+    fn possible(&self, key: &ServiceKey, revision: &Revision) -> Option<Announcement> {
+        let announcement = revision.after.announcement()?;
+        let layer2 = &self.parts.layer2;
+        let (possible, impossible): (Vec<_>, Vec<_>) = announcement
+            .addresses
+            .iter()
+            .cloned()
+            .partition(|(_, interfaces)| layer2.has_any(interfaces));
+        for (ip, interfaces) in impossible {
+            let node = &self.parts.node;
+            warn!(
+                op = "SetBalancer",
+                service = %key,
+                %ip,
+                wanted = %interfaces,
+                present = ?layer2.names(),
+                "this node has none of the interfaces to announce on"
+            );
+            let message = format!(
+                "cannot announce \"{ip}\" from node \"{node}\" with protocol \"{PROTOCOL}\": \
+                 it has none of the interfaces {interfaces}"
+            );
+            self.record(key, EventReason::AnnounceFailed, message);
+        }
+        (!possible.is_empty())
+            .then(|| Announcement { pool: announcement.pool.clone(), addresses: possible })
+    }
+
+    /// Says why a Service is silent when that is news. Nobody else speaks for a Service that no
+    /// node can announce: the first of those that would like to does.
+    fn explain(&self, key: &ServiceKey, revision: &Revision) {
+        let Outcome::Silent(reason) = &revision.after.outcome else { return };
+        let known = revision.before.as_ref().and_then(|verdict| verdict.reason());
+        if known == Some(reason) {
+            return;
+        }
+        debug!(event = "notAnnounced", service = %key, reason = reason.code(), message = %reason);
+        if let Reason::NoEligibleNodes { dropped } = reason {
+            warn!(event = "notAnnounced", service = %key, reason = reason.code(), "{reason}");
+            if dropped.first().is_some_and(|(node, _)| *node == self.parts.node) {
+                self.record(key, EventReason::AnnounceFailed, reason.to_string());
+            }
+        }
+    }
+
+    fn tell_announced(&self, key: &ServiceKey, announcement: &Announcement) {
+        let ips: Vec<_> = announcement.addresses.iter().map(|(ip, _)| ip.to_string()).collect();
+        info!(
+            event = "serviceAnnounced",
+            service = %key,
+            ips = ips.join(","),
+            pool = %announcement.pool,
+            protocol = PROTOCOL,
+            "service has IP, announcing"
+        );
+        let node = &self.parts.node;
+        let message = format!("announcing from node \"{node}\" with protocol \"{PROTOCOL}\"");
+        self.record(key, EventReason::NodeAssigned, message);
+    }
+
+    fn count(&self, key: &ServiceKey, before: Option<&Announcement>, after: Option<&Announcement>) {
+        let ips = |announcement: Option<&Announcement>| -> BTreeSet<_> {
+            announcement.into_iter().flat_map(|a| &a.addresses).map(|(ip, _)| *ip).collect()
+        };
+        let (before, after) = (ips(before), ips(after));
+        let labels = |ip: &std::net::IpAddr| AnnouncedLabels {
+            service: key.to_string(),
+            protocol: PROTOCOL.to_owned(),
+            node: self.parts.node.to_string(),
+            ip: ip.to_string(),
+        };
+        for ip in before.difference(&after) {
+            self.parts.metrics.withdrawn(&labels(ip));
+        }
+        for ip in after.difference(&before) {
+            self.parts.metrics.announced(&labels(ip));
+        }
+    }
+
+    fn record(&self, key: &ServiceKey, reason: EventReason, message: String) {
+        let Some(service) = self.snapshot.service(key) else { return };
+        let object = ObjectRef {
+            api_version: "v1".into(),
+            kind: "Service".into(),
+            namespace: Arc::clone(&key.namespace),
+            name: Arc::clone(&key.name),
+            uid: Arc::clone(&service.uid),
+            resource_version: Arc::clone(&service.resource_version),
+        };
+        let event_type = match reason.event_type() {
+            ferrolb_api::reasons::EventType::Normal => EventType::Normal,
+            ferrolb_api::reasons::EventType::Warning => EventType::Warning,
+        };
+        self.parts.recorder.record(&object, event_type, reason.as_str(), message);
+    }
+
+    fn write_status(&self, name: Arc<str>, service: ServiceKey, action: Action) {
+        let (action, subresource) = match action {
+            Action::Create(object) => (status::Action::Create(object), None),
+            Action::SetStatus(body) => {
+                (status::Action::Patch { body, resource_version: None }, Some("status"))
+            }
+            Action::Delete => (status::Action::Delete, None),
+        };
+        let write = Write {
+            resource: Resource::of::<ServiceL2Status>(),
+            namespace: Some(self.parts.namespace.as_str().into()),
+            name: Arc::clone(&name),
+            subresource,
+            action,
+        };
+        self.parts.writer.submit(StatusKey { name, service }, write);
+    }
+
+    fn status_written(&mut self, key: &StatusKey, outcome: &WriteOutcome) {
+        if let WriteOutcome::Failed(error) = outcome {
+            error!(op = "writeStatus", service = %key.service, %error, "cannot write a status object");
+        }
+        let service = self.statuses.written(&key.name, &key.service);
+        // A refusal is tried again with the next change; everything else may have left work.
+        if !matches!(outcome, WriteOutcome::Failed(_)) {
+            self.statuses_due.insert(service);
+        }
+    }
+}
+
+/// Waits for the next view; for ever if failure detection is off.
+async fn changed(view: &mut Option<watch::Receiver<View>>) {
+    if let Some(view) = view
+        && view.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
+    };
+}

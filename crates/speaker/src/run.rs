@@ -1,0 +1,160 @@
+//! The speaker process: builds the parts and lets the owner turn.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferrolb_kube_rt::events::Recorder;
+use ferrolb_kube_rt::metrics::{ClientMetrics, Registry, SpeakerMetrics};
+use ferrolb_kube_rt::probes::Probes;
+use ferrolb_kube_rt::status::Writer;
+use ferrolb_kube_rt::{admin, client, inbox, shutdown};
+use ferrolb_model as model;
+use tracing::{info, warn};
+
+use crate::l2::exclusion::{Exclusion, ExclusionError};
+use crate::l2::{Layer2, Layer2Error, Witness};
+use crate::members::{self, Announcers, Members, MembersError, SecretError};
+use crate::owner::{Owner, Parts};
+use crate::settings::{MembersSettings, Settings};
+use crate::topics::{StatusKey, watch_all};
+
+/// Facts that wait to be taken in; beyond that the watches wait.
+const INBOX: usize = 4096;
+/// Time for events under way when the process is asked to stop.
+const GRACE: Duration = Duration::from_secs(1);
+/// The source of our events, upstream's name.
+const COMPONENT: &str = "metallb-speaker";
+
+/// Why the speaker could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No way to the API server.
+    #[error(transparent)]
+    Connect(#[from] client::ConnectError),
+    /// A port cannot be opened.
+    #[error(transparent)]
+    Admin(#[from] admin::AdminError),
+    /// The list of interfaces that never answer cannot be used.
+    #[error(transparent)]
+    Exclusion(#[from] ExclusionError),
+    /// This host does not let us answer.
+    #[error(transparent)]
+    Layer2(#[from] Layer2Error),
+    /// The shared secret cannot be used.
+    #[error("memberlist secret: {0}")]
+    Secret(#[from] SecretError),
+    /// Failure detection cannot start.
+    #[error(transparent)]
+    Members(#[from] MembersError),
+    /// Signals cannot be caught.
+    #[error("cannot listen for signals: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+/// Runs a speaker until it is asked to stop.
+pub async fn run(settings: Settings) -> Result<(), Error> {
+    let Settings {
+        namespace,
+        kubeconfig,
+        node,
+        pod,
+        class,
+        ignore_exclude_lb,
+        metrics_port,
+        health_port,
+        members: members_settings,
+        excluded_interfaces,
+    } = settings;
+    client::install_crypto();
+    let stop = shutdown::Signal::listen()?.token();
+    let exclusion = Exclusion::load(&excluded_interfaces)?;
+    let client = client::connect(kubeconfig.as_deref()).await?;
+    let mut registry = Registry::default();
+    let client_metrics = ClientMetrics::register(&mut registry);
+    let metrics = SpeakerMetrics::register(&mut registry);
+
+    let witness = Witness::default();
+    let announcers = Announcers::default();
+    let layer2 = Layer2::start(exclusion, metrics.clone(), witness.clone())?;
+    let links = Layer2::watch()?;
+    let members = start_members(&members_settings, &node, witness, Arc::clone(&announcers))?;
+
+    let probes = Probes::new();
+    let members_known = probes.check("members", "waiting for the other speakers");
+    if members.is_none() {
+        members_known.ready();
+    }
+    let (post, inbox) = inbox(INBOX);
+    let labels = Some(members_settings.labels.as_str()).filter(|labels| !labels.is_empty());
+    let watches = watch_all(&client, &namespace, labels, &client_metrics, &post);
+    for (name, watch) in &watches.required {
+        let state = watch.state();
+        probes.require(*name, move || state.missing());
+    }
+    let pulse = probes.watchdog("announcement");
+    let _admin = admin::serve(
+        admin::loopback(health_port),
+        admin::everywhere(metrics_port),
+        probes,
+        Arc::new(registry),
+        stop.clone(),
+    )
+    .await?;
+    info!(node = node.as_str(), namespace, heartbeat = members.is_some(), "speaker started");
+
+    let owner = Owner::new(Parts {
+        snapshot: model::Settings { own: node.clone(), class, ignore_exclude_lb },
+        node,
+        pod,
+        namespace,
+        layer2,
+        links,
+        members,
+        members_port: members_settings.port,
+        members_known,
+        announcers,
+        writer: Writer::new(client.clone(), post, StatusKey::report),
+        recorder: Recorder::new(client, COMPONENT),
+        metrics,
+        client_metrics,
+        missing: watches.required.iter().map(|(name, _)| *name).collect(),
+        pulse,
+    });
+    let recorder = owner.turn(inbox, stop.cancelled()).await;
+    info!("stopping");
+    recorder.finish(GRACE).await;
+    Ok(())
+}
+
+/// Starts failure detection, unless it is switched off or there is no secret.
+fn start_members(
+    settings: &MembersSettings,
+    node: &ferrolb_ipam::NodeName,
+    witness: Witness,
+    announcers: Announcers,
+) -> Result<Option<Members>, Error> {
+    let Some(address) = settings.address.filter(|_| !settings.labels.is_empty()) else {
+        info!(
+            "failure detection is off (--ml-bindaddr or --ml-labels is empty): every node counts"
+        );
+        return Ok(None);
+    };
+    let key = match members::load(settings.secret_folder.as_deref()) {
+        Ok(key) => key,
+        Err(error) if error.is_absence() => {
+            warn!(%error, "failure detection is off, there is no memberlist secret: every node counts");
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let address = SocketAddr::new(address, settings.port);
+    let config = members::config(node, key);
+    Ok(Some(Members::start(config, address, random(), witness, announcers)?))
+}
+
+/// A number that no two lives of this process share.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

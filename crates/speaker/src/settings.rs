@@ -1,0 +1,48 @@
+//! What a speaker is started with.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ferrolb_ipam::NodeName;
+
+/// Where upstream's manifests mount the list of interfaces that never answer.
+pub const EXCLUDED_INTERFACES_FILE: &str = "/etc/metallb/excludel2.yaml";
+
+/// Settings of a speaker process.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespace of pools, advertisements and our own objects.
+    pub namespace: String,
+    /// Kubeconfig file, if one was named.
+    pub kubeconfig: Option<PathBuf>,
+    /// The node this speaker runs on.
+    pub node: NodeName,
+    /// The own Pod: owner of status objects; empty when unknown.
+    pub pod: String,
+    /// Serve only Services of this class; none: Services without a class.
+    pub class: Option<Arc<str>>,
+    /// Announce from nodes with the exclude label too.
+    pub ignore_exclude_lb: bool,
+    /// Port of the metrics server, 0 for none.
+    pub metrics_port: u16,
+    /// Port of the probes, on 127.0.0.1.
+    pub health_port: u16,
+    /// How speakers find and hear each other.
+    pub members: MembersSettings,
+    /// File with the interfaces that never answer; it may be missing.
+    pub excluded_interfaces: PathBuf,
+}
+
+/// How speakers find and hear each other.
+#[derive(Clone, Debug)]
+pub struct MembersSettings {
+    /// Address to bind and to be reached at; none turns failure detection off.
+    pub address: Option<IpAddr>,
+    /// UDP port of all speakers.
+    pub port: u16,
+    /// Label selector of speaker Pods; empty turns failure detection off.
+    pub labels: String,
+    /// Folder with the file `secretkey`; without it failure detection is off.
+    pub secret_folder: Option<PathBuf>,
+}

@@ -1,0 +1,207 @@
+//! What comes in by the inbox: everything the API server has to say to a speaker.
+
+use std::sync::Arc;
+
+use ferrolb_api::{IPAddressPool, L2Advertisement, ServiceL2Status};
+use ferrolb_ipam::{NodeName, ServiceKey};
+use ferrolb_kube_rt::metrics::ClientMetrics;
+use ferrolb_kube_rt::status::Outcome;
+use ferrolb_kube_rt::watch::{self, Update, Watch, WatchSpec};
+use ferrolb_kube_rt::{ObjectKey, Post, rows};
+use ferrolb_model::{EndpointSlice, Namespace, Node, Service, SliceKey, SpeakerPod};
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
+use kube::Client;
+
+use crate::l2status;
+
+/// What an entry is about; a newer entry replaces an older one.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Topic {
+    Service(ObjectKey),
+    Slice(ObjectKey),
+    Node(Arc<str>),
+    Namespace(Arc<str>),
+    Pool(Arc<str>),
+    L2Advertisement(Arc<str>),
+    Pod(Arc<str>),
+    Status(Arc<str>),
+    StatusWritten(Arc<str>),
+    Synced(&'static str),
+}
+
+/// One new fact; none means gone.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Service(ServiceKey, Option<Box<Service>>),
+    Slice(SliceKey, Option<EndpointSlice>),
+    Node(NodeName, Option<Node>),
+    Namespace(Arc<str>, Option<Namespace>),
+    Pool(String, Option<Box<IPAddressPool>>),
+    L2Advertisement(String, Option<Box<L2Advertisement>>),
+    Pod(Arc<str>, Option<SpeakerPod>),
+    Status(Arc<str>, Option<l2status::Row>),
+    /// The write of a status object ended.
+    StatusWritten(StatusKey, Outcome),
+    /// A watch has said everything there is.
+    Synced(&'static str),
+}
+
+/// A status object and the Service it is about.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct StatusKey {
+    pub(crate) name: Arc<str>,
+    pub(crate) service: ServiceKey,
+}
+
+impl StatusKey {
+    /// An inbox entry of how a write ended.
+    pub(crate) fn report(self, outcome: Outcome) -> (Topic, Message) {
+        (Topic::StatusWritten(Arc::clone(&self.name)), Message::StatusWritten(self, outcome))
+    }
+}
+
+/// The running watches.
+pub(crate) struct Watches {
+    /// Nothing is decided before these are complete.
+    pub(crate) required: Vec<(&'static str, Watch)>,
+    _others: Vec<Watch>,
+}
+
+/// Watches everything a speaker decides by. `speakers` is the label selector of speaker Pods.
+pub(crate) fn watch_all(
+    client: &Client,
+    namespace: &str,
+    speakers: Option<&str>,
+    metrics: &ClientMetrics,
+    post: &Post<Topic, Message>,
+) -> Watches {
+    let services = watch::spawn(
+        WatchSpec::<core::Service>::all(client.clone())
+            .fields_if_possible(rows::LOAD_BALANCERS)
+            .metrics(metrics),
+        rows::service,
+        post.clone(),
+        |update| {
+            entry("services", update, Topic::Service, |key, row| {
+                Message::Service(ServiceKey::new(key.namespace, key.name), row.map(Box::new))
+            })
+        },
+    );
+    let slices = watch::spawn(
+        WatchSpec::<discovery::EndpointSlice>::all(client.clone()).metrics(metrics),
+        rows::endpoint_slice,
+        post.clone(),
+        |update| {
+            entry("endpointslices", update, Topic::Slice, |key, row| {
+                Message::Slice(SliceKey { namespace: key.namespace, name: key.name }, row)
+            })
+        },
+    );
+    let nodes = watch::spawn(
+        WatchSpec::<core::Node>::all(client.clone()).metrics(metrics),
+        rows::node,
+        post.clone(),
+        |update| {
+            entry(
+                "nodes",
+                update,
+                |key| Topic::Node(key.name),
+                |key, row| Message::Node((&*key.name).into(), row),
+            )
+        },
+    );
+    let namespaces = watch::spawn(
+        WatchSpec::<core::Namespace>::all(client.clone()).metrics(metrics),
+        rows::namespace,
+        post.clone(),
+        |update| {
+            entry(
+                "namespaces",
+                update,
+                |key| Topic::Namespace(key.name),
+                |key, row| Message::Namespace(key.name, row),
+            )
+        },
+    );
+    let pools = watch::spawn(
+        WatchSpec::<IPAddressPool>::namespaced(client.clone(), namespace).metrics(metrics),
+        |_, pool| Some(pool),
+        post.clone(),
+        |update| {
+            entry(
+                "ipaddresspools",
+                update,
+                |key| Topic::Pool(key.name),
+                |key, pool| Message::Pool(key.name.to_string(), pool.map(Box::new)),
+            )
+        },
+    );
+    let advertisements = watch::spawn(
+        WatchSpec::<L2Advertisement>::namespaced(client.clone(), namespace).metrics(metrics),
+        |_, advertisement| Some(advertisement),
+        post.clone(),
+        |update| {
+            entry(
+                "l2advertisements",
+                update,
+                |key| Topic::L2Advertisement(key.name),
+                |key, row| Message::L2Advertisement(key.name.to_string(), row.map(Box::new)),
+            )
+        },
+    );
+    let statuses = watch::spawn(
+        WatchSpec::<ServiceL2Status>::namespaced(client.clone(), namespace).metrics(metrics),
+        |_, object| l2status::Row::of(object),
+        post.clone(),
+        |update| {
+            entry(
+                "servicel2statuses",
+                update,
+                |key| Topic::Status(key.name),
+                |key, row| Message::Status(key.name, row),
+            )
+        },
+    );
+    let pods = speakers.map(|labels| {
+        watch::spawn(
+            WatchSpec::<core::Pod>::namespaced(client.clone(), namespace)
+                .labels(labels)
+                .metrics(metrics),
+            rows::speaker_pod,
+            post.clone(),
+            |update| {
+                entry(
+                    "pods",
+                    update,
+                    |key| Topic::Pod(key.name),
+                    |key, row| Message::Pod(key.name, row),
+                )
+            },
+        )
+    });
+    let mut required = vec![
+        ("services", services),
+        ("endpointslices", slices),
+        ("nodes", nodes),
+        ("namespaces", namespaces),
+        ("ipaddresspools", pools),
+        ("l2advertisements", advertisements),
+    ];
+    required.extend(pods.map(|pods| ("pods", pods)));
+    Watches { required, _others: vec![statuses] }
+}
+
+/// Makes an inbox entry of what a watch says.
+fn entry<R>(
+    name: &'static str,
+    update: Update<R>,
+    topic: impl Fn(ObjectKey) -> Topic,
+    message: impl Fn(ObjectKey, Option<R>) -> Message,
+) -> (Topic, Message) {
+    match update {
+        Update::Set(key, row) => (topic(key.clone()), message(key, Some(row))),
+        Update::Gone(key) => (topic(key.clone()), message(key, None)),
+        Update::Synced => (Topic::Synced(name), Message::Synced(name)),
+    }
+}
