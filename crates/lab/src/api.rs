@@ -101,9 +101,9 @@ impl std::fmt::Debug for Api {
 }
 
 impl Api {
-    /// A client of the server at this URL, with a bearer token and the PEM of its authority if it
-    /// has them.
-    pub fn new(url: &str, token: Option<&str>, authority: Option<&[u8]>) -> Result<Self> {
+    /// A client of the server at this URL, with a bearer token if it wants one, and the DER of its
+    /// authority.
+    pub fn new(url: &str, token: Option<&str>, authority: &[u8]) -> Result<Self> {
         let failed = |message: String| Error::Api { request: url.to_owned(), message };
         let uri = url.parse().map_err(|error: http::uri::InvalidUri| failed(error.to_string()))?;
         let runtime = Builder::new_multi_thread()
@@ -116,7 +116,7 @@ impl Api {
         config.read_timeout = Some(Duration::from_secs(10));
         config.reset_reader_on_write = true;
         config.auth_info.token = token.map(Into::into);
-        config.root_cert = authority.map(|der| vec![der.to_vec()]);
+        config.root_cert = Some(vec![authority.to_vec()]);
         let client = runtime
             .block_on(async { Client::try_from(config) })
             .map_err(|error| failed(error.to_string()))?;

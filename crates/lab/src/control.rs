@@ -46,28 +46,30 @@ impl Control {
 pub struct Endpoint {
     /// Its address.
     pub url: String,
-    /// PEM of the authority its certificate is from; none for plain HTTP.
-    pub authority: Option<String>,
+    /// PEM of the authority its certificate is from, if it has one.
+    pub authority: String,
     /// DER of the same.
-    authority_der: Option<Vec<u8>>,
+    authority_der: Vec<u8>,
     /// Token of an administrator; none where nobody is asked.
     pub admin_token: Option<String>,
 }
 
 impl Endpoint {
     pub(crate) fn client(&self) -> Result<Api> {
-        Api::new(&self.url, self.admin_token.as_deref(), self.authority_der.as_deref())
+        Api::new(&self.url, self.admin_token.as_deref(), &self.authority_der)
+    }
+
+    /// Whether it encrypts, and asks who comes.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.url.starts_with("https:")
     }
 
     /// A kubeconfig with this token, as JSON (which is YAML too).
     pub fn kubeconfig(&self, token: Option<&str>) -> String {
-        let cluster = match &self.authority {
-            None => json!({ "server": self.url }),
-            Some(pem) => json!({
-                "server": self.url,
-                "certificate-authority-data": base64(pem.as_bytes()),
-            }),
-        };
+        let cluster = json!({
+            "server": self.url,
+            "certificate-authority-data": base64(self.authority.as_bytes()),
+        });
         let user = token.map_or(json!({}), |token| json!({ "token": token }));
         json!({
             "apiVersion": "v1",

@@ -20,6 +20,13 @@ pub(super) struct Certificates {
     pub(super) service_account_public_key: String,
 }
 
+/// An authority that vouches for nobody: clients want one even where nothing is encrypted, and look
+/// for the machine's otherwise.
+pub(super) fn idle_authority() -> Result<(String, Vec<u8>)> {
+    let authority = authority().map_err(|error| Error::Certificate(error.to_string()))?;
+    Ok((authority.pem(), authority.der().to_vec()))
+}
+
 impl Certificates {
     pub(super) fn generate(addresses: &[IpAddr]) -> Result<Self> {
         generate(addresses).map_err(|error| Error::Certificate(error.to_string()))
@@ -27,12 +34,7 @@ impl Certificates {
 }
 
 fn generate(addresses: &[IpAddr]) -> Result<Certificates, rcgen::Error> {
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-    authority.distinguished_name.push(DnType::CommonName, "ferrolb-lab");
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
-
+    let authority = authority()?;
     let mut server = CertificateParams::new(
         ["kubernetes", "kubernetes.default.svc", "localhost"].map(str::to_owned),
     )?;
@@ -50,4 +52,12 @@ fn generate(addresses: &[IpAddr]) -> Result<Certificates, rcgen::Error> {
         service_account_public_key: service_account_key.public_key_pem(),
         service_account_key: service_account_key.serialize_pem(),
     })
+}
+
+fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    authority.distinguished_name.push(DnType::CommonName, "ferrolb-lab");
+    CertifiedIssuer::self_signed(authority, KeyPair::generate()?)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ferrolb_addr::Family;
 use ferrolb_embedded_api::{Config, EmbeddedApi};
 
-use super::{Endpoint, Running};
+use super::{Endpoint, Running, certificates};
 use crate::api::wait_until;
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -34,12 +34,9 @@ pub(super) fn start(ctl: &Host, folder: &Path, program: &Path) -> Result<Running
         confinement: None,
         log: folder.join("logs").join(name),
     })?;
-    let endpoint = Endpoint {
-        url: format!("http://{address}"),
-        authority: None,
-        authority_der: None,
-        admin_token: None,
-    };
+    let (authority, authority_der) = certificates::idle_authority()?;
+    let endpoint =
+        Endpoint { url: format!("http://{address}"), authority, authority_der, admin_token: None };
     let api = endpoint.client()?;
     wait_until("the embedded API server is ready", Duration::from_secs(10), || {
         process.expect_running()?;

@@ -41,8 +41,8 @@ pub(super) fn start(ctl: &Host, folder: &Path, kubernetes: &Path) -> Result<Runn
     let url = format!("https://{address}:{PORT}");
     let endpoint = Endpoint {
         url: url.clone(),
-        authority: Some(certificates.authority.clone()),
-        authority_der: Some(certificates.authority_der.clone()),
+        authority: certificates.authority.clone(),
+        authority_der: certificates.authority_der.clone(),
         admin_token: Some(ADMIN_TOKEN.to_owned()),
     };
     let kubeconfig = write("admin.kubeconfig", &endpoint.kubeconfig(Some(ADMIN_TOKEN)))?;

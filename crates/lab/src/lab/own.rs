@@ -166,16 +166,16 @@ impl Lab {
         let namespace = format!("{ACCOUNT}/namespace");
         let mut files = files.to_vec();
         files.push((&namespace, NAMESPACE));
-        let Some(authority) = &self.endpoint.authority else {
+        if !self.endpoint.is_secure() {
             let kubeconfig = self.endpoint.kubeconfig(None);
             files.push(("/etc/ferrolb/kubeconfig", &kubeconfig));
             return confinement.prepare(&files);
-        };
+        }
         let token = self.api.token(NAMESPACE, account)?;
         let (token_path, authority_path) =
             (format!("{ACCOUNT}/token"), format!("{ACCOUNT}/ca.crt"));
         files.push((&token_path, &token));
-        files.push((&authority_path, authority));
+        files.push((&authority_path, &self.endpoint.authority));
         confinement.prepare(&files)
     }
 
@@ -183,7 +183,7 @@ impl Lab {
     fn api_environment(&self) -> Vec<(String, String)> {
         let address = self.endpoint.url.rsplit_once("//").map_or("", |(_, address)| address);
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "443"));
-        if self.endpoint.authority.is_some() {
+        if self.endpoint.is_secure() {
             vec![
                 variable("KUBERNETES_SERVICE_HOST", host),
                 variable("KUBERNETES_SERVICE_PORT", port),
