@@ -1,0 +1,416 @@
+//! A cluster in virtual time: detectors, the heartbeat network, the LAN, and a driver for each node
+//! that behaves as the real one must. Checks what must hold at every moment, whatever the scenario.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferrolb_heartbeat::{Config, Detector, Event, Key, Timing, WireAnswer};
+
+pub(crate) const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// How long two ARP questions take.
+const WIRE: Duration = Duration::from_millis(60);
+/// Addresses whose ownership is followed.
+const SERVICES: usize = 6;
+
+pub(crate) struct World {
+    pub(crate) now: Duration,
+    pub(crate) nodes: Vec<Node>,
+    /// Datagrams (and wire questions) lost of a thousand.
+    pub(crate) loss: u64,
+    /// Largest time a datagram takes.
+    pub(crate) jitter: Duration,
+    /// Largest time a driver wakes too late.
+    pub(crate) late: Duration,
+    /// Heartbeats from the first to the second are lost.
+    pub(crate) deaf: BTreeSet<(usize, usize)>,
+    /// The LAN is cut between two nodes, heartbeats included.
+    pub(crate) cut: BTreeSet<(usize, usize)>,
+    pub(crate) log: Vec<(Duration, usize, Event)>,
+    /// Longest time that an address had no announcer, with the moment its last gap began.
+    pub(crate) dark: Vec<(Duration, Option<Duration>)>,
+    /// Times that a service changed its set of announcers.
+    pub(crate) moves: usize,
+    timing: Timing,
+    seed: u64,
+    rng: u64,
+    queue: BinaryHeap<Reverse<(Duration, u64, usize, Arrival)>>,
+    arrivals: u64,
+    announcers: Vec<Vec<usize>>,
+    heard: BTreeMap<(usize, usize), Duration>,
+    acquittals: BTreeMap<(usize, usize), Duration>,
+}
+
+pub(crate) struct Node {
+    pub(crate) name: Arc<str>,
+    /// Away while its driver works with it.
+    detector: Option<Detector>,
+    up: bool,
+    pub(crate) candidates: BTreeSet<Arc<str>>,
+    pub(crate) started: Duration,
+    pub(crate) paused: Option<Duration>,
+    pub(crate) released: bool,
+    wake: Duration,
+    socket: Vec<(Duration, usize, Vec<u8>)>,
+    answers: Vec<(Arc<str>, WireAnswer)>,
+}
+
+#[derive(Eq, Ord, PartialEq, PartialOrd)]
+enum Arrival {
+    Datagram(usize, Vec<u8>),
+    Wire(usize),
+}
+
+impl World {
+    pub(crate) fn new(count: usize, timing: Timing, seed: u64) -> Self {
+        let mut world = Self {
+            now: MS(1_000),
+            nodes: Vec::new(),
+            loss: 0,
+            jitter: Duration::from_micros(500),
+            late: Duration::from_micros(200),
+            deaf: BTreeSet::new(),
+            cut: BTreeSet::new(),
+            log: Vec::new(),
+            dark: vec![(Duration::ZERO, None); SERVICES],
+            moves: 0,
+            timing,
+            seed,
+            rng: seed,
+            queue: BinaryHeap::new(),
+            arrivals: 0,
+            announcers: vec![Vec::new(); SERVICES],
+            heard: BTreeMap::new(),
+            acquittals: BTreeMap::new(),
+        };
+        for index in 0..count {
+            world.nodes.push(Node {
+                name: format!("node-{index}").into(),
+                detector: None,
+                up: false,
+                candidates: BTreeSet::new(),
+                started: Duration::ZERO,
+                paused: None,
+                released: false,
+                wake: Duration::MAX,
+                socket: Vec::new(),
+                answers: Vec::new(),
+            });
+        }
+        for index in 0..count {
+            world.start(index);
+        }
+        world
+    }
+
+    /// A cluster that has found itself.
+    pub(crate) fn settled(count: usize, timing: Timing, seed: u64) -> Self {
+        let mut world = Self::new(count, timing, seed);
+        world.run(MS(3_000));
+        world.assert_agreement();
+        world.log.clear();
+        world.dark.fill((Duration::ZERO, None));
+        world.moves = 0;
+        world
+    }
+
+    pub(crate) fn start(&mut self, index: usize) {
+        let key = Key::derive(b"secret").unwrap();
+        let config = Config { name: self.nodes[index].name.clone(), key, timing: self.timing };
+        let seed = self.random();
+        let mut detector = Detector::new(config, self.now, seed);
+        detector.set_peers(self.now, self.nodes.iter().map(|node| node.name.clone()));
+        let node = &mut self.nodes[index];
+        node.detector = Some(detector);
+        node.up = true;
+        node.started = self.now;
+        node.released = false;
+        node.wake = self.now;
+        for peer in 0..self.nodes.len() {
+            self.heard.remove(&(peer, index));
+        }
+        self.drive(index);
+    }
+
+    /// SIGKILL: the process is gone, its socket too.
+    pub(crate) fn crash(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        node.detector = None;
+        node.up = false;
+        node.candidates.clear();
+        node.socket.clear();
+        node.answers.clear();
+        node.paused = None;
+        node.wake = Duration::MAX;
+        self.account();
+    }
+
+    /// SIGSTOP and SIGCONT: the kernel goes on receiving.
+    pub(crate) fn pause(&mut self, index: usize, time: Duration) {
+        self.nodes[index].paused = Some(self.now + time);
+        self.account();
+    }
+
+    pub(crate) fn drain(&mut self, index: usize) {
+        let now = self.now;
+        self.nodes[index].detector.as_mut().unwrap().drain(now);
+        self.drive(index);
+    }
+
+    /// Heartbeats between two sides are lost both ways; with `lan` all frames are.
+    pub(crate) fn part(&mut self, side: &[usize], lan: bool) {
+        for a in 0..self.nodes.len() {
+            for b in 0..self.nodes.len() {
+                if side.contains(&a) != side.contains(&b) {
+                    self.deaf.insert((a, b));
+                    if lan {
+                        self.cut.insert((a, b));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.deaf.clear();
+        self.cut.clear();
+    }
+
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let (index, wake) = self
+                .nodes
+                .iter()
+                .map(Node::next)
+                .enumerate()
+                .min_by_key(|(_, wake)| *wake)
+                .unwrap();
+            let arrival = self.queue.peek().map_or(Duration::MAX, |Reverse((at, ..))| *at);
+            if wake.min(arrival) > end {
+                break;
+            }
+            self.now = self.now.max(wake.min(arrival));
+            if arrival <= wake {
+                self.arrive();
+            } else {
+                if self.nodes[index].paused.is_some_and(|until| until <= self.now) {
+                    self.nodes[index].paused = None;
+                    self.account();
+                }
+                self.drive(index);
+            }
+        }
+        self.now = end;
+        self.account();
+    }
+
+    pub(crate) fn is_up(&self, index: usize) -> bool {
+        self.nodes[index].up
+    }
+
+    pub(crate) fn names(&self, indices: impl IntoIterator<Item = usize>) -> BTreeSet<Arc<str>> {
+        indices.into_iter().map(|index| self.nodes[index].name.clone()).collect()
+    }
+
+    /// Every live node holds all live nodes, and no other, for candidates.
+    pub(crate) fn assert_agreement(&self) {
+        let live = self.names((0..self.nodes.len()).filter(|index| self.is_up(*index)));
+        for (index, node) in self.nodes.iter().enumerate().filter(|(index, _)| self.is_up(*index)) {
+            assert_eq!(node.candidates, live, "at node-{index}, {}", self.story());
+        }
+    }
+
+    pub(crate) fn deaths(&self) -> Vec<(Duration, usize, Arc<str>)> {
+        let death = |(at, who, event): &(Duration, usize, Event)| match event {
+            Event::PeerDead { peer, .. } => Some((*at, *who, peer.clone())),
+            _ => None,
+        };
+        self.log.iter().filter_map(death).collect()
+    }
+
+    /// For the message of a failed assertion: how to see it again, and what happened.
+    pub(crate) fn story(&self) -> String {
+        let mut story =
+            format!("replay with HEARTBEAT_SIM_SEED={}; now {:?}\n", self.seed, self.now);
+        for (at, who, event) in self.log.iter().rev().take(60).rev() {
+            let _ = writeln!(story, "{at:?} node-{who} {event:?}");
+        }
+        story
+    }
+
+    pub(crate) fn random(&mut self) -> u64 {
+        self.rng = self.rng.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(0x5851_F42D);
+        let mixed = self.rng ^ (self.rng >> 29);
+        mixed.wrapping_mul(0xBF58_476D_1CE4_E5B9) ^ (mixed >> 32)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        (self.random() >> 16) % bound.max(1)
+    }
+
+    fn random_time(&mut self, bound: Duration) -> Duration {
+        Duration::from_nanos(self.below(u64::try_from(bound.as_nanos()).unwrap()))
+    }
+
+    fn is_lost(&mut self) -> bool {
+        self.below(1_000) < self.loss
+    }
+
+    fn arrive(&mut self) {
+        let Some(Reverse((at, _, to, arrival))) = self.queue.pop() else { return };
+        match arrival {
+            Arrival::Datagram(from, bytes) if self.is_up(to) => {
+                self.nodes[to].socket.push((at, from, bytes));
+            }
+            Arrival::Datagram(..) => return,
+            Arrival::Wire(peer) => {
+                let answer = self.ask_wire(to, peer);
+                self.acquittals.remove(&(to, peer));
+                if answer == WireAnswer::Unanswered {
+                    self.acquittals.insert((to, peer), at);
+                }
+                let name = self.nodes[peer].name.clone();
+                self.nodes[to].answers.push((name, answer));
+            }
+        }
+        if self.nodes[to].paused.is_none() {
+            self.drive(to);
+        }
+    }
+
+    /// A speaker that runs answers; a node that no frame can reach hears nothing at all.
+    fn ask_wire(&mut self, from: usize, peer: usize) -> WireAnswer {
+        let lost = [0; 2].map(|_| self.is_lost() || self.is_lost()) == [true; 2];
+        let node = &self.nodes[peer];
+        let answers = node.is_running();
+        if answers && !lost && !self.cut.contains(&(peer, from)) {
+            return WireAnswer::Answered;
+        }
+        let others = (0..self.nodes.len()).filter(|other| *other != from);
+        let isolated = others.into_iter().all(|other| self.cut.contains(&(other, from)));
+        if isolated && self.nodes.len() > 1 { WireAnswer::Mute } else { WireAnswer::Unanswered }
+    }
+
+    /// One round of a driver: drain the socket, then judge, then send and report.
+    fn drive(&mut self, index: usize) {
+        let now = self.now;
+        let Some(mut detector) = self.nodes[index].detector.take() else { return };
+        for (received, from, bytes) in std::mem::take(&mut self.nodes[index].socket) {
+            detector.handle_datagram(received, &bytes);
+            self.heard.insert((from, index), received);
+        }
+        for (peer, answer) in std::mem::take(&mut self.nodes[index].answers) {
+            detector.handle_wire_answer(now, &peer, answer);
+        }
+        if detector.poll_timeout().is_some_and(|at| at <= now) {
+            detector.handle_timeout(now);
+        }
+        while let Some(event) = detector.poll_event() {
+            if let Event::MembersChanged { candidates } = &event {
+                self.nodes[index].candidates.clone_from(candidates);
+                self.account();
+                detector.settled(now);
+            }
+            self.check(index, &event);
+            self.log.push((now, index, event));
+        }
+        while let Some(transmit) = detector.poll_transmit() {
+            self.send(index, &transmit.to, transmit.bytes);
+        }
+        let wake = detector.poll_timeout().unwrap();
+        let late = self.random_time(self.late);
+        self.nodes[index].wake = wake.max(now) + late;
+        self.nodes[index].detector = Some(detector);
+    }
+
+    fn send(&mut self, from: usize, to: &str, bytes: Vec<u8>) {
+        let to = self.index(to);
+        if self.is_lost() || self.deaf.contains(&(from, to)) || self.cut.contains(&(from, to)) {
+            return;
+        }
+        let at = self.now + Duration::from_micros(50) + self.random_time(self.jitter);
+        self.queue_up(at, to, Arrival::Datagram(from, bytes));
+    }
+
+    fn queue_up(&mut self, at: Duration, to: usize, arrival: Arrival) {
+        self.arrivals += 1;
+        self.queue.push(Reverse((at, self.arrivals, to, arrival)));
+    }
+
+    fn index(&self, name: &str) -> usize {
+        self.nodes.iter().position(|node| &*node.name == name).unwrap()
+    }
+
+    /// What holds of every event, whatever the scenario.
+    fn check(&mut self, index: usize, event: &Event) {
+        match event {
+            Event::AskWire { peer } => {
+                let peer = self.index(peer);
+                self.queue_up(self.now + WIRE, index, Arrival::Wire(peer));
+            }
+            Event::Released { .. } => {
+                self.nodes[index].released = true;
+                self.account();
+            }
+            Event::PeerDead { peer, death } => {
+                let peer = self.index(peer);
+                let silent = |world: &Self, observer: usize| {
+                    let heard = world.heard.get(&(peer, observer));
+                    heard.is_none_or(|at| world.now + MS(20) >= *at + world.timing.silence)
+                };
+                assert!(silent(self, index), "the accuser heard node-{peer}: {}", self.story());
+                for witness in &death.witnesses {
+                    let witness = self.index(witness);
+                    assert!(silent(self, witness), "node-{witness} did: {}", self.story());
+                }
+                let wire = self.acquittals.remove(&(index, peer));
+                let wire = wire.is_some_and(|at| at + self.timing.silence >= self.now);
+                assert!(!death.witnesses.is_empty() || wire, "one witness: {}", self.story());
+            }
+            _ => {}
+        }
+    }
+
+    /// Who announces what: each live node what it would own by its own view.
+    fn account(&mut self) {
+        for service in 0..SERVICES {
+            let owner = |node: &Node| {
+                let rank = |name: &Arc<str>| (self.index(name) + service) % self.nodes.len();
+                node.candidates.iter().min_by_key(|name| rank(name)).cloned()
+            };
+            let announces = |node: &Node| {
+                node.is_running() && !node.released && owner(node).as_ref() == Some(&node.name)
+            };
+            let found: Vec<usize> =
+                (0..self.nodes.len()).filter(|index| announces(&self.nodes[*index])).collect();
+            let (longest, since) = self.dark[service];
+            self.dark[service] = match (found.is_empty(), since) {
+                (true, None) => (longest, Some(self.now)),
+                (true, Some(since)) => (longest.max(self.now.saturating_sub(since)), Some(since)),
+                (false, Some(since)) => (longest.max(self.now.saturating_sub(since)), None),
+                (false, None) => (longest, None),
+            };
+            if self.announcers[service] != found {
+                self.moves += 1;
+                self.announcers[service] = found;
+            }
+        }
+    }
+}
+
+impl Node {
+    fn is_running(&self) -> bool {
+        self.up && self.paused.is_none()
+    }
+
+    fn next(&self) -> Duration {
+        match self.paused {
+            Some(until) if self.up => until,
+            _ => self.wake,
+        }
+    }
+}
