@@ -287,7 +287,11 @@ pub fn wait_until<T, D: Display>(
             Err(last) if start.elapsed() >= limit => {
                 return Err(Error::Waited { what: what.to_owned(), limit, last: last.to_string() });
             }
-            Err(_) => thread::sleep(Duration::from_millis(10)),
+            // Soon at first, so that a short time is measured well.
+            Err(_) if start.elapsed() < Duration::from_millis(200) => {
+                thread::sleep(Duration::from_millis(2));
+            }
+            Err(_) => thread::sleep(Duration::from_millis(20)),
         }
     }
 }

@@ -147,7 +147,7 @@ pub fn run(args: Args) -> ExitCode {
 
 fn up(bare: bool, shape: &ShapeArgs) -> Result<ExitCode> {
     let options = shape.options()?;
-    if let Side::Ended(code) = sandbox::enter(&shape.name)? {
+    if let Side::Ended(code) = enter(&shape.name)? {
         return Ok(code);
     }
     let start = Instant::now();
@@ -162,20 +162,28 @@ fn up(bare: bool, shape: &ShapeArgs) -> Result<ExitCode> {
     hold(&lab)
 }
 
+/// Enters a sandbox of that name, unless there is one.
+fn enter(name: &str) -> Result<Side> {
+    if !sandbox::is_inside() && Running::all()?.iter().any(|lab| lab.name == name) {
+        return Err(Error::NameTaken(name.to_owned()));
+    }
+    sandbox::enter(name)
+}
+
 const HINT: &str = "`ferrolb lab exec client -- …` runs a program in it, Ctrl-C ends it";
 
 fn demo(json: bool, keep: bool, shape: &ShapeArgs) -> Result<ExitCode> {
     let options = shape.options()?;
-    if let Side::Ended(code) = sandbox::enter(&shape.name)? {
+    if let Side::Ended(code) = enter(&shape.name)? {
         return Ok(code);
     }
     let mut story = Story::begin(json);
     let mut lab = Lab::up(options)?;
     story.say(format_args!(
-        "{} nodes, {} and {} LAN(s) are up",
+        "nodes: {}, LANs: {}, API server: {}",
         shape.nodes,
-        if shape.real_kubernetes { "a real control plane" } else { "the embedded API server" },
-        shape.lans
+        shape.lans,
+        if shape.real_kubernetes { "kube-apiserver, with kube-proxy" } else { "embedded" }
     ));
     let told = start_own(&mut lab).and_then(|()| {
         story.say("controller and speakers are ready");

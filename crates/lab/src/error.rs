@@ -98,6 +98,9 @@ pub enum Error {
         /// Where it was looked for.
         folder: PathBuf,
     },
+    /// There is a lab of that name already.
+    #[error("a lab called {0:?} is running; `ferrolb lab down` ends it, `--name` names another")]
+    NameTaken(String),
     /// A certificate could not be made.
     #[error("certificate: {0}")]
     Certificate(String),

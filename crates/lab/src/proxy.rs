@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::lab::log;
 
-const PERIOD: Duration = Duration::from_millis(50);
+const PERIOD: Duration = Duration::from_millis(20);
 
 /// Keeps the rules of all nodes current until it is dropped.
 #[derive(Debug)]

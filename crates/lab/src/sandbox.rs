@@ -53,7 +53,7 @@ pub fn enter(name: &str) -> Result<Side> {
 }
 
 /// Whether this is the first process of a sandbox.
-fn is_inside() -> bool {
+pub fn is_inside() -> bool {
     std::env::var_os(NAME_VARIABLE).is_some() && std::process::id() == 1
 }
 

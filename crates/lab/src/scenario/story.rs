@@ -96,7 +96,7 @@ impl Story {
 
 fn table(figures: &[Figure]) -> Table {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
     table.set_header(["what", "seen", ""]);
     for figure in figures {
         let value = match &figure.value {
