@@ -5,6 +5,7 @@
 //! that name their node already belong to whoever wrote them and are left alone.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ use crate::api::{Api, Ref};
 use crate::backend;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::lab::log;
+use crate::lab::{log, note};
 use crate::objects::Pod;
 use crate::plan::{self, Role};
 use crate::process::Process;
@@ -45,7 +46,9 @@ impl Kubelet {
             .spawn(move || {
                 while !stopped.load(Ordering::Relaxed) {
                     // A server that does not answer changes nothing: Pods keep running.
-                    let _ = work.round();
+                    if let Err(error) = work.round() {
+                        note("kubelet", &error);
+                    }
                     thread::sleep(PERIOD);
                 }
             })
@@ -68,9 +71,15 @@ struct Work {
     api: Api,
     nodes: Vec<Host>,
     program: PathBuf,
-    /// Running Pods by uid, dropped to end them.
-    pods: BTreeMap<String, Process>,
+    /// By uid; dropped to end them.
+    pods: BTreeMap<String, RunningPod>,
     started: usize,
+}
+
+struct RunningPod {
+    node: Host,
+    addresses: [IpAddr; 2],
+    _process: Process,
 }
 
 impl Work {
@@ -79,24 +88,28 @@ impl Work {
         self.pods.retain(|uid, _| pods.iter().any(|pod| pod["metadata"]["uid"] == uid.as_str()));
         for pod in &pods {
             let uid = text(&pod["metadata"]["uid"]);
-            let name = Ref::new(
-                "Pod",
-                text(&pod["metadata"]["namespace"]),
-                text(&pod["metadata"]["name"]),
-            );
-            let ends = pod["metadata"]["deletionTimestamp"].is_string();
-            if ends && self.pods.remove(uid).is_some() {
+            let metadata = &pod["metadata"];
+            let name = Ref::new("Pod", text(&metadata["namespace"]), text(&metadata["name"]));
+            let is_ending = metadata["deletionTimestamp"].is_string();
+            let is_placed = pod["spec"]["nodeName"].is_string();
+            if is_ending && self.pods.remove(uid).is_some() {
                 self.api.delete_now(name)?;
-            } else if !ends && pod["spec"]["nodeName"].is_null() {
-                let process = self.run(pod, name)?;
-                self.pods.insert(uid.to_owned(), process);
+            } else if !is_ending && !is_placed && !self.pods.contains_key(uid) {
+                let running = self.run(pod, name)?;
+                self.api.bind(name, running.node.name())?;
+                self.pods.insert(uid.to_owned(), running);
+            }
+            if let Some(running) = self.pods.get(uid)
+                && pod["status"]["phase"] != "Running"
+            {
+                self.api.patch_status(name, &running.status(pod, name))?;
             }
         }
         Ok(())
     }
 
-    /// Gives a Pod its node and starts it there.
-    fn run(&mut self, pod: &Value, name: Ref<'_>) -> Result<Process> {
+    /// Starts a Pod on a node.
+    fn run(&mut self, pod: &Value, name: Ref<'_>) -> Result<RunningPod> {
         let node = self.choose(pod)?;
         let Role::Node(index) = node.role else {
             return Err(Error::Manifest(format!("{} is not a node", node.name())));
@@ -104,35 +117,17 @@ impl Work {
         let turn = self.started / self.nodes.len().max(1);
         let count = usize::from(LAST_NUMBER - FIRST_NUMBER);
         let number = FIRST_NUMBER + u8::try_from(turn % count).unwrap_or_default();
+        self.started += 1;
         let addresses = plan::pod_addresses(index, number);
         for address in addresses {
             // The address may be there already, from a Pod that has gone.
-            node.output(["ip", "address", "replace", &address.to_string(), "dev", "lo", "nodad"])?;
+            node.success(["ip", "address", "replace", &address.to_string(), "dev", "lo", "nodad"])?;
         }
-        self.started += 1;
-        self.api.bind(name, node.name())?;
-        let container = &pod["spec"]["containers"][0];
-        let port = container["ports"][0]["containerPort"].as_u64();
+        let port = pod["spec"]["containers"][0]["ports"][0]["containerPort"].as_u64();
         let port = port.and_then(|port| u16::try_from(port).ok()).unwrap_or(80);
-        let process = Process::start(backend::spec(
-            &self.program,
-            name.name,
-            &node,
-            &addresses,
-            port,
-            log(name.name),
-        ))?;
-        let written = Pod {
-            namespace: name.namespace,
-            name: name.name,
-            node: &node,
-            labels: &[],
-            addresses: addresses.to_vec(),
-            host_network: false,
-            container: (text(&container["name"]), text(&container["image"])),
-        };
-        self.api.patch_status(name, &written.status(true))?;
-        Ok(process)
+        let log = log(name.name);
+        let spec = backend::spec(&self.program, name.name, &node, &addresses, port, log);
+        Ok(RunningPod { _process: Process::start(spec)?, node, addresses })
     }
 
     /// The next node in turn that has the labels the Pod asks for.
@@ -150,6 +145,22 @@ impl Work {
         fitting.get(turn).map(|host| (*host).clone()).ok_or_else(|| {
             Error::Manifest(format!("no node fits Pod {}", text(&pod["metadata"]["name"])))
         })
+    }
+}
+
+impl RunningPod {
+    fn status(&self, pod: &Value, name: Ref<'_>) -> Value {
+        let container = &pod["spec"]["containers"][0];
+        let pod = Pod {
+            namespace: name.namespace,
+            name: name.name,
+            node: &self.node,
+            labels: &[],
+            addresses: self.addresses.to_vec(),
+            host_network: false,
+            container: (text(&container["name"]), text(&container["image"])),
+        };
+        pod.status(true)
     }
 }
 

@@ -7,8 +7,9 @@ mod backends;
 mod own;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read;
+use std::fmt::Display;
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::{Api, Ref, wait_until};
+use crate::command::{Output, Run};
 use crate::control::{Control, Endpoint, base64};
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -31,6 +33,9 @@ use self::backends::Backend;
 
 /// Where a lab keeps its files: on the sandbox's own `/run`, gone with it.
 pub const FOLDER: &str = "/run/ferrolb-lab";
+
+/// Where the administrator's kubeconfig is.
+pub const KUBECONFIG: &str = "/run/ferrolb-lab/admin.kubeconfig";
 
 /// The namespace of the controller and the speakers.
 pub const NAMESPACE: &str = "metallb-system";
@@ -98,6 +103,8 @@ impl Lab {
             snooping: options.snooping,
         })?;
         let control = options.control.start(network.host("ctl")?, folder, &options.program)?;
+        let kubeconfig = control.endpoint.kubeconfig(control.endpoint.admin_token.as_deref());
+        fs::write(KUBECONFIG, kubeconfig).map_err(Error::io(KUBECONFIG))?;
         let api = control.endpoint.client()?;
         let mut lab = Self {
             proxy: None,
@@ -133,6 +140,18 @@ impl Lab {
     /// How to reach it.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Runs kubectl as the administrator; any exit status is an answer. It is the one beside the real
+    /// control plane's programs, else the machine's.
+    pub fn kubectl<S: AsRef<str>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Output> {
+        let program = match &self.options.control {
+            Control::Real(folder) => folder.join("kubectl").display().to_string(),
+            Control::Embedded => "kubectl".to_owned(),
+        };
+        let mut argv = vec![program, format!("--kubeconfig={KUBECONFIG}")];
+        argv.extend(arguments.into_iter().map(|word| word.as_ref().to_owned()));
+        Run::new(argv).limit(Duration::from_secs(30)).output()
     }
 
     /// Hosts and LANs.
@@ -247,6 +266,13 @@ impl Drop for Lab {
 /// The file a process of the lab writes to.
 pub(crate) fn log(name: &str) -> PathBuf {
     Path::new(FOLDER).join("logs").join(name)
+}
+
+/// A line in the log of one of the lab's own threads.
+pub(crate) fn note(name: &str, text: impl Display) {
+    let file = OpenOptions::new().create(true).append(true).open(log(name));
+    // Nobody can be told that the log cannot be written.
+    let _ = file.and_then(|mut file| writeln!(file, "{text}"));
 }
 
 /// As upstream's controller makes it: 16 random bytes, base64 without padding.

@@ -7,9 +7,7 @@
 //! Cluster addresses, session affinity and the rest of kube-proxy are not here.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +20,7 @@ use crate::api::Api;
 use crate::command::Run;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::lab::log;
+use crate::lab::note;
 
 const PERIOD: Duration = Duration::from_millis(20);
 
@@ -79,7 +77,7 @@ fn keep(api: &Api, nodes: &[Host], stop: &AtomicBool) {
                     Ok(_) => *installed = rules,
                     Err(error) => {
                         complete = false;
-                        note(node, &error);
+                        note("proxy", format_args!("{}: {error}", node.name()));
                     }
                 }
             }
@@ -88,12 +86,6 @@ fn keep(api: &Api, nodes: &[Host], stop: &AtomicBool) {
             versions = seen;
         }
     }
-}
-
-fn note(node: &Host, error: &Error) {
-    let file = OpenOptions::new().create(true).append(true).open(log("proxy"));
-    // Nobody can be told that the log cannot be written.
-    let _ = file.and_then(|mut file| writeln!(file, "{}: {error}", node.name()));
 }
 
 /// The whole rule set of a node, as one transaction that replaces the one before.

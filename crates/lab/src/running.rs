@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command;
 use crate::error::{Error, Result};
-use crate::lab::FOLDER;
+use crate::lab::{FOLDER, KUBECONFIG};
 use crate::sandbox::NAME_VARIABLE;
 
 /// A lab somebody else's process holds open.
@@ -50,12 +50,14 @@ impl Running {
             .ok_or_else(|| Error::unknown("running lab", name, known.iter().map(String::as_str)))
     }
 
-    /// Becomes a program that runs on one of the lab's hosts; returns only when that fails.
+    /// Becomes a program that runs on one of the lab's hosts, with `KUBECONFIG` set for kubectl;
+    /// returns only when that fails.
     pub(crate) fn exec(&self, host: &str, argv: &[String]) -> Error {
         let mut words = self.nsenter();
         words.extend(["ip", "netns", "exec", host].map(str::to_owned));
         words.extend_from_slice(argv);
-        Error::io(format!("entering {host}"))(command::program(&words).exec())
+        let mut program = command::program(&words);
+        Error::io(format!("entering {host}"))(program.env("KUBECONFIG", KUBECONFIG).exec())
     }
 
     /// The names of its hosts and switches.

@@ -45,7 +45,7 @@ pub(super) fn start(ctl: &Host, folder: &Path, kubernetes: &Path) -> Result<Runn
         authority_der: certificates.authority_der.clone(),
         admin_token: Some(ADMIN_TOKEN.to_owned()),
     };
-    let kubeconfig = write("admin.kubeconfig", &endpoint.kubeconfig(Some(ADMIN_TOKEN)))?;
+    let kubeconfig = write("kubeconfig", &endpoint.kubeconfig(Some(ADMIN_TOKEN)))?;
 
     let launch =
         |name: &str, flags: Vec<String>| launch(ctl, name, name, kubernetes, folder, flags);
@@ -110,7 +110,7 @@ pub(super) fn start_proxies(
     kubernetes: &Path,
 ) -> Result<Vec<Process>> {
     let files = folder.join("control");
-    let kubeconfig = files.join("admin.kubeconfig");
+    let kubeconfig = files.join("kubeconfig");
     nodes
         .iter()
         .map(|node| {
