@@ -1,6 +1,7 @@
 //! Chores of the repository: `cargo xtask <chore>`.
 
 mod crds;
+mod rows;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,12 +20,15 @@ struct Cli {
 enum Chore {
     /// Write the custom resource definitions into deploy/crds
     Crds(crds::Args),
+    /// List acceptance rows: which test pins which
+    Rows(rows::Args),
 }
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let done = match Cli::parse().chore {
         Chore::Crds(args) => crds::run(&args, &root),
+        Chore::Rows(args) => rows::run(&args, &root),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

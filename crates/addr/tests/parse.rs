@@ -4,6 +4,16 @@ use ferrolb_addr::{AddrRange, Family, Mac, ParseRangeError};
 use rstest::rstest;
 
 #[rstest]
+#[case::f_15_prefix("1.2.3.4/30", Family::V4)]
+#[case::f_16_prefix_v6("100::/96", Family::V6)]
+#[case::f_17_address("1.2.3.4/32", Family::V4)]
+#[case::f_18_address_v6("100::/128", Family::V6)]
+fn a_range_has_the_family_of_its_ends(#[case] text: &str, #[case] family: Family) {
+    let range: AddrRange = text.parse().unwrap();
+    assert_eq!((range.family(), Family::of(range.first())), (family, family));
+}
+
+#[rstest]
 #[case::prefix("192.0.2.0/24", "192.0.2.0", "192.0.2.255", "192.0.2.0/24")]
 #[case::single_v4("192.0.2.9/32", "192.0.2.9", "192.0.2.9", "192.0.2.9/32")]
 #[case::single_v6("fd00::9/128", "fd00::9", "fd00::9", "fd00::9/128")]

@@ -200,4 +200,18 @@ mod tests {
     ) {
         assert_eq!(Endpoint { ready, serving, node: None }.can_serve(), expected);
     }
+
+    #[test]
+    fn l2_row_07_ready_counts_whatever_serving_says() {
+        let endpoint = |node: &str| Endpoint {
+            ready: Some(true),
+            serving: Some(false),
+            node: Some(node.into()),
+        };
+        let key = SliceKey { namespace: "default".into(), name: "web-1".into() };
+        let service = ServiceKey::new("default", "web");
+        let slice = EndpointSlice::reduce(key, service, ["iris1", "iris2"].map(endpoint));
+        assert!(slice.can_serve);
+        assert_eq!(slice.nodes, ["iris1", "iris2"].map(NodeName::from).into());
+    }
 }
