@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferrolb_heartbeat::{Config, Detector, Event, Key, Timing, WireAnswer};
+use ferrolb_heartbeat::{Config, Detector, Event, Key, Reject, Timing, WireAnswer};
 
 pub(crate) const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -40,7 +40,8 @@ pub(crate) struct World {
     queue: BinaryHeap<Reverse<(Duration, u64, usize, Arrival)>>,
     arrivals: u64,
     announcers: Vec<Vec<usize>>,
-    heard: BTreeMap<(usize, usize), Duration>,
+    /// When the second accepted a datagram of the first last, and when that last ended a silence.
+    heard: BTreeMap<(usize, usize), (Duration, Duration)>,
     acquittals: BTreeMap<(usize, usize), Duration>,
 }
 
@@ -300,8 +301,13 @@ impl World {
         let now = self.now;
         let Some(mut detector) = self.nodes[index].detector.take() else { return };
         for (received, from, bytes) in std::mem::take(&mut self.nodes[index].socket) {
+            let before = rejected(&detector);
             detector.handle_datagram(received, &bytes);
-            self.heard.insert((from, index), received);
+            if rejected(&detector) == before {
+                let (last, ended) = self.heard.entry((from, index)).or_default();
+                let long = received >= *last + self.timing.silence.saturating_sub(MS(20));
+                (*last, *ended) = (received, if long { received } else { *ended });
+            }
         }
         for (peer, answer) in std::mem::take(&mut self.nodes[index].answers) {
             detector.handle_wire_answer(now, &peer, answer);
@@ -358,14 +364,17 @@ impl World {
             }
             Event::PeerDead { peer, death } => {
                 let peer = self.index(peer);
-                let silent = |world: &Self, observer: usize| {
-                    let heard = world.heard.get(&(peer, observer));
-                    heard.is_none_or(|at| world.now + MS(20) >= *at + world.timing.silence)
+                let heard = |observer| self.heard.get(&(peer, observer)).copied();
+                let silent = |(last, _): (Duration, Duration)| {
+                    self.now + MS(20) >= last + self.timing.silence
                 };
-                assert!(silent(self, index), "the accuser heard node-{peer}: {}", self.story());
-                for witness in &death.witnesses {
-                    let witness = self.index(witness);
-                    assert!(silent(self, witness), "node-{witness} did: {}", self.story());
+                let accuser = heard(index).is_none_or(silent);
+                assert!(accuser, "node-{index} heard node-{peer}: {}", self.story());
+                // A witness may have heard it while its word was on the way.
+                for witness in death.witnesses.iter().map(|name| self.index(name)) {
+                    let witnessed = heard(witness)
+                        .is_none_or(|heard| silent(heard) || self.now <= heard.1 + MS(60));
+                    assert!(witnessed, "node-{witness} heard node-{peer}: {}", self.story());
                 }
                 let wire = self.acquittals.remove(&(index, peer));
                 let wire = wire.is_some_and(|at| at + self.timing.silence >= self.now);
@@ -413,4 +422,8 @@ impl Node {
             _ => self.wake,
         }
     }
+}
+
+fn rejected(detector: &Detector) -> u64 {
+    Reject::ALL.iter().map(|reason| detector.stats().rejected(*reason)).sum()
 }
