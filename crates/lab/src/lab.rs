@@ -53,8 +53,10 @@ pub struct Options {
     pub snooping: bool,
     /// Which API server.
     pub control: Control,
-    /// The binary `ferrolb` that is tried.
+    /// The binary `ferrolb` that is tried, and that backends and the embedded server are parts of.
     pub program: PathBuf,
+    /// Programs that are tried in place of its controller and speakers.
+    pub peer: Option<Peer>,
     /// Flags for the controller, behind the manifest's own.
     pub controller_flags: Vec<String>,
     /// Flags for the speakers, behind the manifest's own.
@@ -70,10 +72,23 @@ impl Options {
             snooping: false,
             control: Control::Embedded,
             program: std::env::current_exe().map_err(Error::io("own program"))?,
+            peer: None,
             controller_flags: Vec::new(),
             speaker_flags: Vec::new(),
         })
     }
+}
+
+/// Another implementation's programs: they get the flags, environment, volumes and privileges ours
+/// would get, so that both can be compared in one lab.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// In place of `ferrolb controller`.
+    pub controller: PathBuf,
+    /// In place of `ferrolb speaker`.
+    pub speaker: PathBuf,
+    /// In place of our namespace, RBAC and custom resource definitions: YAML documents.
+    pub manifests: Vec<String>,
 }
 
 /// A running lab.
@@ -206,19 +221,24 @@ impl Lab {
     }
 
     fn furnish(&self) -> Result<()> {
-        match self.options.control {
+        match (&self.options.peer, &self.options.control) {
+            (Some(peer), _) => {
+                peer.manifests.iter().try_for_each(|manifest| self.api.apply_yaml(manifest))?;
+            }
             // It asks nobody who they are.
-            Control::Embedded => self
-                .api
-                .apply(&json!({
+            (None, Control::Embedded) => {
+                self.api.apply(&json!({
                     "apiVersion": "v1",
                     "kind": "Namespace",
                     "metadata": { "name": NAMESPACE },
-                }))
-                .map(drop)?,
-            Control::Real(_) => self.api.apply_yaml(RBAC)?,
+                }))?;
+                self.api.apply_yaml(&ferrolb_api::crds_yaml())?;
+            }
+            (None, Control::Real(_)) => {
+                self.api.apply_yaml(RBAC)?;
+                self.api.apply_yaml(&ferrolb_api::crds_yaml())?;
+            }
         }
-        self.api.apply_yaml(&ferrolb_api::crds_yaml())?;
         for host in self.network.nodes() {
             self.api.apply(&objects::node(host))?;
             let node = Ref::new("Node", "", host.name());

@@ -38,6 +38,6 @@ pub use self::cli::{Args, run};
 pub use self::control::{Control, Endpoint};
 pub use self::error::{Error, Result};
 pub use self::host::Host;
-pub use self::lab::{BACKEND_PORT, FOLDER, KUBECONFIG, Lab, NAMESPACE, Options};
+pub use self::lab::{BACKEND_PORT, FOLDER, KUBECONFIG, Lab, NAMESPACE, Options, Peer};
 pub use self::netns::Netns;
 pub use self::network::Network;

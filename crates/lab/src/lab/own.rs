@@ -30,6 +30,18 @@ impl Lab {
         let host = self.host("ctl")?.clone();
         let confinement = self.confinement("controller", NOBODY, &[]);
         self.prepare_pod(&confinement, "controller", &[])?;
+        self.write_pod(
+            &Pod {
+                namespace: NAMESPACE,
+                name: "controller",
+                node: &host,
+                labels: &[("app", "metallb"), ("component", "controller")],
+                addresses: vec![host.address(Lan::One, Family::V4)],
+                host_network: false,
+                container: objects::CONTAINER,
+            },
+            true,
+        )?;
         let mut environment = vec![
             variable("METALLB_POD_NAME", "controller"),
             variable("METALLB_DEPLOYMENT", "controller"),
@@ -131,8 +143,11 @@ impl Lab {
         confinement: Confinement,
         flags: &[String],
     ) -> Result<()> {
-        let mut argv: Vec<_> =
-            ["/ferrolb", command, "--port=9120", "--log-level=info"].map(str::to_owned).into();
+        let mut argv = vec!["/ferrolb".to_owned()];
+        if self.options.peer.is_none() {
+            argv.push(command.to_owned());
+        }
+        argv.extend(["--port=9120", "--log-level=info"].map(str::to_owned));
         argv.extend_from_slice(flags);
         let process = Process::start(Spec {
             name: name.to_owned(),
@@ -147,11 +162,16 @@ impl Lab {
     }
 
     fn confinement(&self, name: &str, user: u32, capabilities: &[&str]) -> Confinement {
+        let program = match &self.options.peer {
+            None => &self.options.program,
+            Some(peer) if name == "controller" => &peer.controller,
+            Some(peer) => &peer.speaker,
+        };
         Confinement {
             user,
             capabilities: capabilities.iter().map(|name| (*name).to_owned()).collect(),
             root: Path::new(FOLDER).join("roots").join(name),
-            program: self.options.program.clone(),
+            program: program.clone(),
         }
     }
 

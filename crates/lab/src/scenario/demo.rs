@@ -198,7 +198,7 @@ fn fail_over(lab: &Lab, story: &mut Story, address: IpAddr) -> Result<()> {
 
 /// How long after the cut a speaker knew that another one is dead, by its own log: the one fact here
 /// that no packet shows.
-fn detection(speaker: &Process, dead: &str, cut: Timestamp) -> Result<Duration> {
+pub fn detection(speaker: &Process, dead: &str, cut: Timestamp) -> Result<Duration> {
     let log = speaker.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines
