@@ -64,12 +64,17 @@ fn explain(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            eprintln!("ferrolb: {}", line.strip_prefix("error: ").unwrap_or(line));
+            eprintln!("ferrolb: {}", first_paragraph(&error.to_string()));
             ExitCode::from(2)
         }
     }
+}
+
+/// What is wrong, on one line: the rest of the parser's text is advice.
+fn first_paragraph(text: &str) -> String {
+    let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
+    let line = lines.collect::<Vec<_>>().join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
 
 #[cfg(test)]

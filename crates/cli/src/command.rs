@@ -26,7 +26,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ferrolb: {error:#}");
+            eprintln!("ferrolb: {error}");
             ExitCode::FAILURE
         }
     }

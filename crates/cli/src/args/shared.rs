@@ -39,7 +39,7 @@ pub(crate) struct SharedArgs {
     pub(crate) lb_class: String,
 
     /// BGP engine: native, frr or frr-k8s
-    #[arg(long = "bgp-type", hide = true, env = "METALLB_BGP_TYPE", default_value = "native",
+    #[arg(long = "bgp-type", value_name = "METALLB_BGP_TYPE", hide = true, env = "METALLB_BGP_TYPE", default_value = "native",
           value_parser = PossibleValuesParser::new(["native", "frr", "frr-k8s"]))]
     pub(crate) bgp_type: String,
 

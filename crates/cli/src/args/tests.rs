@@ -74,9 +74,11 @@ fn flags_of_later_versions_are_accepted_and_named() {
 #[case::bad_address("ferrolb speaker --node-name n1 --ml-bindaddr=here", "here")]
 #[case::no_debounce("ferrolb speaker --node-name n1 --bgp-debounce-timeout=0", "0")]
 #[case::unknown_command("ferrolb balance", "balance")]
+#[case::no_node("ferrolb speaker", "--node-name")]
+#[case::bgp_type("ferrolb controller --bgp-type=quagga", "METALLB_BGP_TYPE")]
 fn what_is_wrong_is_named(#[case] line: &str, #[case] name: &str) {
-    let error = command(line).unwrap_err();
-    assert!(error.lines().next().unwrap().contains(name), "{error}");
+    let line = first_paragraph(&command(line).unwrap_err());
+    assert!(line.contains(name) && !line.contains('\n'), "{line}");
 }
 
 #[cfg(feature = "lab")]
