@@ -1,7 +1,8 @@
 # The chores of the project. `make demo` and `make test` set up a fresh Debian/Ubuntu machine themselves.
 
 CARGO ?= cargo
-TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+TARGET = $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 BIN := target/release/ferrolb
 
 .PHONY: help build demo test unit e2e bench soak lint crds clean setup
