@@ -68,7 +68,8 @@ pub enum Event {
         /// How late.
         by: Duration,
     },
-    /// Of those it watches this node hears less than half (`true`), or enough again (`false`).
+    /// With a silent peer to judge, this node hears less than half of those it counts as alive
+    /// (`true`), or enough again (`false`).
     SelfSuspect(bool),
     /// A departure is complete: stop answering now.
     Released {

@@ -20,22 +20,26 @@ impl Detector {
         for peer in &peers {
             self.notice(now, *peer);
         }
-        self.reconsider_self();
+        self.reconsider_self(now);
         for peer in &peers {
             self.inquire(now, *peer);
         }
-        self.reconsider_self();
+        self.reconsider_self(now);
     }
 
-    /// Whether this node hears too few of those it counts as alive to trust its ears.
-    pub(crate) fn suspects_itself(&self) -> bool {
+    /// Whether, with somebody to judge, this node hears too few of those it counts as alive to trust
+    /// its ears. Those fall silent up to an interval apart when our hearing fails, so whoever is
+    /// overdue is not heard.
+    fn suspects_itself(&self, now: Duration) -> bool {
+        let timing = &self.config.timing;
+        let judging = self.peers.values().any(|peer| matches!(peer.standing, Standing::Silent(_)));
         let counted = self.peers.values().filter(|peer| peer.counts()).count();
-        let heard = self.peers.values().filter(|peer| peer.is_alive()).count();
-        heard * 2 < counted
+        let heard = |peer: &&Peer| peer.is_alive() && now < peer.overdue(timing);
+        judging && self.peers.values().filter(heard).count() * 2 < counted
     }
 
-    fn reconsider_self(&mut self) {
-        let suspect = self.suspects_itself();
+    fn reconsider_self(&mut self, now: Duration) {
+        let suspect = self.suspects_itself(now);
         if suspect != self.suspect {
             self.suspect = suspect;
             self.push(Event::SelfSuspect(suspect));

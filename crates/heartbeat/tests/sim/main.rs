@@ -42,8 +42,8 @@ fn a_cluster_finds_itself(#[case] count: usize, #[case] within: u64) {
 
 #[rstest]
 #[case::two(2, 8)]
-#[case::three(3, 6)]
-#[case::four(4, 4)]
+#[case::three(3, 4)]
+#[case::four(4, 2)]
 #[case::eight(8, 1)]
 fn nobody_dies_of_one_loss_in_five(#[case] count: usize, #[case] runs: u64) {
     for seed in seeds(runs) {
@@ -52,6 +52,10 @@ fn nobody_dies_of_one_loss_in_five(#[case] count: usize, #[case] runs: u64) {
         world.run(Duration::from_mins(10));
         assert_eq!(world.deaths(), [], "{}", world.story());
         assert_eq!(longest_dark(&world), Duration::ZERO, "{}", world.story());
+        // Probes make even one silent witness rare; beats alone would make hundreds.
+        let silent = |event: &Event| matches!(event, Event::PeerSilent { .. });
+        let silences = world.log.iter().filter(|(_, _, event)| silent(event)).count();
+        assert!(silences <= 2, "{silences} {}", world.story());
     }
 }
 
@@ -154,7 +158,7 @@ fn an_observer_stopped_while_a_peer_dies_still_notices() {
 
 #[test]
 fn a_machine_that_stops_whole_kills_nobody() {
-    for seed in seeds(40) {
+    for seed in seeds(20) {
         let mut world = World::settled(4, Timing::DEFAULT, seed);
         (0..4).for_each(|index| world.pause(index, MS(200 * seed + 3 * index as u64)));
         world.run(MS(200 * seed) + SETTLING);
@@ -165,7 +169,7 @@ fn a_machine_that_stops_whole_kills_nobody() {
 
 #[test]
 fn a_starved_machine_kills_nobody() {
-    for seed in seeds(10) {
+    for seed in seeds(4) {
         let mut world = World::settled(5, Timing::DEFAULT, seed);
         (world.late, world.loss) = (MS(300), 50);
         world.run(MS(120_000));
@@ -225,7 +229,7 @@ fn two_nodes_ask_the_wire() {
 
 #[test]
 fn an_isolated_node_keeps_what_it_has_and_steps_back_after() {
-    for seed in seeds(30) {
+    for seed in seeds(10) {
         let mut world = World::settled(5, Timing::DEFAULT, seed);
         world.part(&[2], true);
         world.run(MS(5_000 + seed * 30));
@@ -256,8 +260,35 @@ fn halves_that_meet_again(#[case] count: usize, #[case] side: &[usize], #[case] 
             world.dark.fill((Duration::ZERO, None));
             world.run(SETTLING);
             world.assert_agreement();
-            assert!(longest_dark(&world) < MS(300), "{lan} {}", world.story());
+            assert!(longest_dark(&world) < MS(20), "{lan} {}", world.story());
         }
+    }
+}
+
+/// Who hears less than half believes the wire alone, and it answers.
+#[rstest]
+#[case::two_and_two(4, &[0, 1])]
+#[case::four_and_four(8, &[0, 2, 4, 6])]
+fn equal_halves_on_one_lan_kill_nobody(#[case] count: usize, #[case] side: &[usize]) {
+    for seed in seeds(5) {
+        let mut world = World::settled(count, Timing::DEFAULT, seed);
+        world.part(side, false);
+        world.run(MS(10_000));
+        assert_eq!(world.deaths(), [], "{}", world.story());
+        world.assert_agreement();
+    }
+}
+
+#[test]
+fn a_held_node_serves_when_nobody_else_does() {
+    for seed in seeds(20) {
+        let mut world = World::settled(2, Timing::DEFAULT, seed);
+        world.pause(0, MS(2_000));
+        world.run(MS(2_100));
+        assert_eq!(world.nodes[0].candidates, world.names([1]), "{}", world.story());
+        world.crash(1);
+        world.run(D + MS(400));
+        assert_eq!(world.nodes[0].candidates, world.names([0]), "{}", world.story());
     }
 }
 
@@ -266,7 +297,7 @@ fn halves_that_meet_again(#[case] count: usize, #[case] side: &[usize], #[case] 
 #[case::three(3)]
 #[case::eight(8)]
 fn a_leaver_stops_when_it_is_replaced(#[case] count: usize) {
-    for seed in seeds(30) {
+    for seed in seeds(48 / count as u64) {
         let mut world = World::settled(count, Timing::DEFAULT, seed);
         world.loss = if seed % 2 == 0 { 0 } else { 200 };
         world.drain(0);
