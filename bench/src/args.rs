@@ -1,0 +1,78 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// Measures FerroLB in the lab.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bench", version)]
+pub(crate) struct Args {
+    /// The binary to measure
+    #[arg(long, default_value = "target/release/ferrolb")]
+    pub(crate) ferrolb: PathBuf,
+    /// Where raw samples go
+    #[arg(long, default_value = "target/bench/figures.json")]
+    pub(crate) json: PathBuf,
+    /// Few samples and short waits: shows that everything works, measures badly
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Another implementation's controller, measured in the same way (needs the real Kubernetes)
+    #[arg(long, requires = "speaker")]
+    pub(crate) controller: Option<PathBuf>,
+    /// Its speaker
+    #[arg(long, requires = "controller")]
+    pub(crate) speaker: Option<PathBuf>,
+    /// A flag its controller needs beside the manifest's; may be given again
+    #[arg(long = "controller-args", requires = "controller", allow_hyphen_values = true)]
+    pub(crate) controller_flags: Vec<String>,
+    /// A flag its speaker needs beside the manifest's; may be given again
+    #[arg(long = "speaker-args", requires = "controller", allow_hyphen_values = true)]
+    pub(crate) speaker_flags: Vec<String>,
+    /// Its namespace, RBAC and custom resource definitions; may be given again
+    #[arg(long, requires = "controller")]
+    pub(crate) rbac: Vec<PathBuf>,
+    /// How long a soak lasts
+    #[arg(long, env = "SOAK_MINUTES", default_value_t = 10)]
+    pub(crate) minutes: u64,
+    /// What the order of a soak's faults follows from
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// What to measure; all but soak when none is named
+    #[arg(value_enum)]
+    pub(crate) figures: Vec<Figure>,
+}
+
+/// A figure.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Figure {
+    /// Silent death of a node: time to a client's first answer
+    Death,
+    /// Service created: time until its status holds an address
+    Create,
+    /// Resident memory with few Services and with 1,000
+    Memory,
+    /// Time to an ARP answer for one of 1 and of 1,000 addresses
+    Arp,
+    /// Processor time and API writes while nothing happens, 1,000 Services
+    Rest,
+    /// Not a figure: faults for minutes, with what must hold all the time
+    Soak,
+}
+
+impl Args {
+    pub(crate) fn wants(&self, figure: Figure) -> bool {
+        self.figures.is_empty() || self.figures.contains(&figure)
+    }
+
+    /// The number of samples, by thoroughness.
+    pub(crate) fn samples(&self, thorough: usize, quick: usize) -> usize {
+        if self.quick { quick } else { thorough }
+    }
+
+    /// How long a soak lasts.
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_secs(self.minutes * 60)
+    }
+}

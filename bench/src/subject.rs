@@ -1,0 +1,64 @@
+//! Whose processes are measured: FerroLB's, and perhaps another implementation's beside them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use ferrolb_lab::report::complain;
+use ferrolb_lab::{Control, Error, Options, Peer, Result};
+
+use crate::args::Args;
+
+/// One implementation.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    options: Options,
+}
+
+/// All that are measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Subjects {
+    pub(crate) ours: Subject,
+    pub(crate) peer: Option<Subject>,
+    /// The real Kubernetes, or the embedded server where its programs are not at hand.
+    pub(crate) control: Control,
+}
+
+pub(crate) fn all(args: &Args) -> Result<Subjects> {
+    let program = fs::canonicalize(&args.ferrolb)
+        .map_err(Error::io(format!("binary {}", args.ferrolb.display())))?;
+    let control = Control::real().unwrap_or_else(|error| {
+        complain(format_args!("bench: embedded API server only: {error}"));
+        Control::Embedded
+    });
+    let options = Options { program, control: control.clone(), ..Options::new()? };
+    let peer = match (&args.controller, &args.speaker) {
+        (Some(controller), Some(speaker)) if control != Control::Embedded => {
+            let read = |path: &PathBuf| {
+                fs::read_to_string(path).map_err(Error::io(path.display().to_string()))
+            };
+            Some(Subject {
+                name: "peer",
+                options: Options {
+                    peer: Some(Peer {
+                        controller: controller.clone(),
+                        speaker: speaker.clone(),
+                        manifests: args.rbac.iter().map(read).collect::<Result<_>>()?,
+                    }),
+                    controller_flags: args.controller_flags.clone(),
+                    speaker_flags: args.speaker_flags.clone(),
+                    ..options.clone()
+                },
+            })
+        }
+        _ => None,
+    };
+    Ok(Subjects { ours: Subject { name: "ours", options }, peer, control })
+}
+
+impl Subject {
+    /// A lab for it with this API server.
+    pub(crate) fn options(&self, control: &Control) -> Options {
+        Options { control: control.clone(), ..self.options.clone() }
+    }
+}
