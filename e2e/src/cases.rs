@@ -1,0 +1,59 @@
+//! The cases, by what they are about.
+
+mod allocation;
+mod bad_input;
+mod embedded;
+mod examples;
+mod fail_over;
+mod families;
+mod lans;
+mod nodes;
+mod outage;
+mod processes;
+mod rest;
+mod selectors;
+mod sharing;
+mod single;
+mod surface;
+mod tracer;
+mod traffic;
+
+use crate::shape::Shape;
+use crate::suite::Case;
+use crate::walkthrough;
+
+/// The cases of a shape, in the order they run.
+pub(crate) fn of(shape: Shape) -> Vec<Case> {
+    let parts: &[&[Case]] = match shape {
+        Shape::Cluster => &[
+            tracer::CASES,
+            families::CASES,
+            traffic::CASES,
+            allocation::CASES,
+            sharing::CASES,
+            examples::CASES,
+            selectors::CASES,
+            nodes::CASES,
+            surface::CASES,
+            bad_input::CASES,
+            fail_over::CASES,
+            processes::CASES,
+            walkthrough::CASES,
+            rest::CASES,
+            outage::CASES,
+        ],
+        Shape::Lans => &[lans::CASES],
+        Shape::Single => &[single::CASES],
+        Shape::Embedded => &[embedded::CASES],
+    };
+    parts.concat()
+}
+
+/// A case.
+const fn case(
+    name: &'static str,
+    pins: &'static str,
+    run: fn(&mut crate::stage::Stage) -> ferrolb_lab::Result<()>,
+) -> Case {
+    Case { name, pins, run }
+}

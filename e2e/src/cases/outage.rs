@@ -1,0 +1,92 @@
+//! The API server does not answer, or is gone and comes back: nothing on the wire changes.
+
+use std::thread;
+use std::time::Duration;
+
+use ferrolb_lab::Result;
+use ferrolb_lab::fault::Cable;
+use ferrolb_lab::plan::Lan;
+use ferrolb_lab::process::Signal;
+
+use super::case;
+use super::fail_over::taken_over;
+use crate::manifest::{advertisement, pool, service};
+use crate::stage::{PATIENCE, Stage, check};
+use crate::suite::Case;
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "api_server_hangs",
+        "stopped for 10 s: answers go on, even fail-over; then all goes on",
+        hangs,
+    ),
+    case("api_server_restarts", "killed and started again: no answer changes", restarts),
+];
+
+const SERVER: &str = "kube-apiserver";
+
+pub(super) fn hangs(stage: &mut Stage) -> Result<()> {
+    stage.apply(&pool("web", &["172.30.1.200-172.30.1.209"]))?;
+    stage.apply(&advertisement("all"))?;
+    stage.apply(&service("web"))?;
+    let address = stage.address("web")?;
+    let first = stage.announced("web", Lan::One, address)?;
+    stage.curl(address)?;
+    let processes = stage.own_processes();
+    let server = stage.lab().process(SERVER)?;
+    server.signal(Signal::STOP)?;
+    let watch = stage.watch(Lan::One, address)?;
+    thread::sleep(Duration::from_secs(6));
+    let heard = watch.stop()?;
+    let silence = heard.longest_silence().length();
+    let mac = stage.lab().host(&first)?.mac(Lan::One);
+    check(heard.sightings.iter().all(|sighting| sighting.mac == mac), || {
+        format!("somebody else than {first} was heard")
+    })?;
+    check(silence < Duration::from_millis(500), || format!("no answer for {silence:?}"))?;
+    stage.curl(address)?;
+    let (cable, second) = taken_over(stage, address, &first, Cable::silence)?;
+    stage.expect_owner(address, &second)?;
+    stage.curl(address)?;
+    thread::sleep(Duration::from_secs(2));
+    cable.restore()?;
+    server.signal(Signal::CONT)?;
+    stage.expect_owner(address, &first)?;
+    stage.announced("web", Lan::One, address)?;
+    serves_on(stage, &processes)
+}
+
+fn restarts(stage: &mut Stage) -> Result<()> {
+    stage.apply(&pool("web", &["172.30.1.200-172.30.1.209"]))?;
+    stage.apply(&advertisement("all"))?;
+    stage.apply(&service("web"))?;
+    let address = stage.address("web")?;
+    let first = stage.announced("web", Lan::One, address)?;
+    let processes = stage.own_processes();
+    let watch = stage.watch(Lan::One, address)?;
+    let server = stage.lab().process(SERVER)?;
+    server.kill()?;
+    thread::sleep(Duration::from_secs(3));
+    server.restart()?;
+    ferrolb_lab::api::wait_until("the API server is ready", PATIENCE * 3, || {
+        Ok(if stage.api().is_ready() { Ok(()) } else { Err("not ready") })
+    })?;
+    serves_on(stage, &processes)?;
+    let heard = watch.stop()?;
+    let mac = stage.lab().host(&first)?.mac(Lan::One);
+    check(heard.sightings.iter().all(|sighting| sighting.mac == mac), || {
+        format!("somebody else than {first} was heard")
+    })?;
+    let silence = heard.longest_silence().length();
+    check(silence < Duration::from_millis(500), || format!("no answer for {silence:?}"))?;
+    stage.keeps("web", &[&address.to_string()], Duration::from_millis(100))
+}
+
+/// A new Service is served as if nothing had been, by the same processes.
+fn serves_on(stage: &Stage, processes: &[u32]) -> Result<()> {
+    stage.apply(&service("late"))?;
+    let address = stage.address("late")?;
+    stage.announced("late", Lan::One, address)?;
+    stage.curl(address)?;
+    check(stage.own_processes() == processes, || "a process was restarted".to_owned())
+}

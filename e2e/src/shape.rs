@@ -1,0 +1,50 @@
+//! The labs that cases run in.
+
+use std::path::Path;
+
+use ferrolb_lab::{Control, Options, Result};
+
+/// A kind of lab.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Shape {
+    /// Three nodes on one LAN, real Kubernetes.
+    Cluster,
+    /// Three nodes on two LANs whose switches snoop on MLD, real Kubernetes.
+    Lans,
+    /// One node, real Kubernetes.
+    Single,
+    /// Three nodes on one LAN, the API server in memory.
+    Embedded,
+}
+
+impl Shape {
+    /// All of them, in the order they are built.
+    pub(crate) const ALL: [Self; 4] = [Self::Cluster, Self::Lans, Self::Single, Self::Embedded];
+
+    /// First part of the names of its cases.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Lans => "lans",
+            Self::Single => "single",
+            Self::Embedded => "embedded",
+        }
+    }
+
+    /// Whether it needs the real Kubernetes programs.
+    pub(crate) fn is_real(self) -> bool {
+        self != Self::Embedded
+    }
+
+    /// The lab to build for it.
+    pub(crate) fn options(self, program: &Path) -> Result<Options> {
+        Ok(Options {
+            nodes: if self == Self::Single { 1 } else { 3 },
+            second_lan: self == Self::Lans,
+            snooping: self == Self::Lans,
+            control: if self.is_real() { Control::real()? } else { Control::Embedded },
+            program: program.to_owned(),
+            ..Options::new()?
+        })
+    }
+}
