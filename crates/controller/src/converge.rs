@@ -5,13 +5,17 @@
 //! flaps or strands one.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{AddrParseError, IpAddr};
 
 use ferrolb_api::reasons::EventReason;
 use ferrolb_ipam::{Allocator, Assignment, PoolName, Refusal, Request, ServiceKey};
 use ferrolb_model::family::Stack;
 use ferrolb_model::wanted::{check_families, wanted_addresses};
 use ferrolb_model::{Config, IpFamilyPolicy, Service, class};
+
+mod kept;
+
+pub use kept::Kept;
 
 /// What the status of a Service must say, and what happened on the way there.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,6 +41,10 @@ pub enum Outcome {
     Invalid,
     /// It is not ours, and its status is none of our business.
     Ignored,
+    /// It holds addresses of an invalid pool, which stay as they are.
+    Kept,
+    /// It needs an address it does not hold, and this was about what it holds.
+    Deferred,
 }
 
 /// An Event to record on the Service.
@@ -48,18 +56,32 @@ pub struct Note {
     pub message: String,
 }
 
+/// What a decision reads besides the Service and the allocator.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The load balancer class this process serves.
+    pub ours: Option<&'a str>,
+    /// The configuration.
+    pub config: &'a Config,
+    /// Addresses that others keep.
+    pub kept: &'a Kept,
+    /// The status shows what is held; else that was decided and not stored yet.
+    pub stored: bool,
+    /// Give nothing new, say [`Outcome::Deferred`] instead.
+    pub only_confirm: bool,
+}
+
 /// Decides about `service`, whose status holds `held` (texts of `ingress[].ip`, in order).
 ///
 /// `held` is passed apart from the row, because between a write and its echo the owner knows
-/// better than the row does. `ours` is the load balancer class this process serves.
+/// better than the row does.
 pub fn converge(
     service: &Service,
     held: &[String],
-    ours: Option<&str>,
-    config: &Config,
+    rules: &Rules<'_>,
     allocator: &mut Allocator,
 ) -> Decision {
-    if !service.is_load_balancer || !class::handles(ours, service.class.as_deref()) {
+    if !service.is_load_balancer || !class::handles(rules.ours, service.class.as_deref()) {
         // a Service that stopped being ours gives its address back.
         let gave_back = allocator.release(&service.key).is_some();
         let foreign = service.is_load_balancer && !gave_back;
@@ -70,13 +92,15 @@ pub fn converge(
             outcome: if foreign { Outcome::Ignored } else { Outcome::Settled },
         };
     }
-    if let Some(decision) = kept_for_invalid_pool(service, held, config, allocator) {
+    if rules.stored
+        && let Some(decision) = kept_for_invalid_pool(service, held, rules.config, allocator)
+    {
         return decision;
     }
     let mut convergence = Convergence {
         service,
         backend_key: backend_key(service),
-        config,
+        rules,
         allocator,
         notes: Vec::new(),
     };
@@ -98,27 +122,35 @@ fn kept_for_invalid_pool(
     service: &Service,
     held: &[String],
     config: &Config,
-    allocator: &Allocator,
+    allocator: &mut Allocator,
 ) -> Option<Decision> {
-    let addresses: Vec<IpAddr> =
-        held.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?;
+    let addresses = parse(held).ok()?;
     if addresses.is_empty() || allocator.pool_of(&addresses).is_some() {
+        return None;
+    }
+    // Given to somebody else, by a pool that is valid: not ours to keep.
+    if addresses.iter().any(|ip| allocator.holders(*ip).any(|holder| *holder != service.key)) {
         return None;
     }
     let allocated_from = service.annotations.allocated_from_pool.as_deref();
     let pool = config.left_out_holder(allocated_from, &addresses)?;
+    allocator.release(&service.key);
     Some(Decision {
         addresses,
         pool: Some(pool.clone()),
         notes: Vec::new(),
-        outcome: Outcome::Settled,
+        outcome: Outcome::Kept,
     })
+}
+
+fn parse(texts: &[String]) -> Result<Vec<IpAddr>, AddrParseError> {
+    texts.iter().map(|text| text.parse().map(|ip: IpAddr| ip.to_canonical())).collect()
 }
 
 struct Convergence<'a> {
     service: &'a Service,
     backend_key: String,
-    config: &'a Config,
+    rules: &'a Rules<'a>,
     allocator: &'a mut Allocator,
     notes: Vec<Note>,
 }
@@ -126,7 +158,7 @@ struct Convergence<'a> {
 impl Convergence<'_> {
     fn settle(&mut self, held: &[String]) -> Result<(), Outcome> {
         let service = self.service;
-        if self.config.pools.is_empty() || service.cluster_ips.is_empty() {
+        if self.rules.config.pools.is_empty() || service.cluster_ips.is_empty() {
             self.allocator.release(&service.key);
             return Err(Outcome::Waiting);
         }
@@ -168,10 +200,10 @@ impl Convergence<'_> {
             self.allocator.release(&service.key);
         }
         if self.current().is_some() {
-            if wanted.is_empty() {
-                self.add_second_family(cluster);
-            }
-            return Ok(());
+            return if wanted.is_empty() { self.add_second_family(cluster) } else { Ok(()) };
+        }
+        if self.rules.only_confirm {
+            return Err(Outcome::Deferred);
         }
         self.allocate(cluster, &wanted, pool)
     }
@@ -196,7 +228,7 @@ impl Convergence<'_> {
             self.allocator.release(&service.key);
             return;
         }
-        let addresses: Vec<IpAddr> = held.iter().filter_map(|text| text.parse().ok()).collect();
+        let addresses = parse(held).unwrap_or_default();
         if let Err(refusal) = self.assign(stack, &addresses) {
             self.allocator.release(&service.key);
             let key = Quoted(&service.key);
@@ -207,25 +239,29 @@ impl Convergence<'_> {
 
     /// Gives a Service with one address a second one, where it prefers two and the cluster gave it
     /// two.
-    fn add_second_family(&mut self, cluster: Stack) {
+    fn add_second_family(&mut self, cluster: Stack) -> Result<(), Outcome> {
         let service = self.service;
         let has_one = self.current().is_some_and(|assignment| assignment.ips.len() == 1);
         if !has_one
             || cluster != Stack::Dual
             || service.ip_family_policy != IpFamilyPolicy::PreferDualStack
         {
-            return;
+            return Ok(());
+        }
+        if self.rules.only_confirm {
+            return Err(Outcome::Deferred);
         }
         let before = self.current().map(|assignment| assignment.ips.clone()).unwrap_or_default();
         // A refusal is no event: that the pool has one family is a standing fact.
-        if let Ok(assignment) =
-            self.allocator.add_family(&request(service, &self.backend_key, cluster))
-        {
-            for ip in assignment.ips.into_iter().filter(|ip| !before.contains(ip)) {
-                let message = format!("Assigned additional IP {:?}", ip.to_string());
-                self.note(EventReason::IpAllocated, message);
-            }
+        let assignment = self
+            .allocator
+            .add_family(&request(service, &self.backend_key, cluster))
+            .map_err(|_| Outcome::Waiting)?;
+        for ip in assignment.ips.into_iter().filter(|ip| !before.contains(ip)) {
+            let message = format!("Assigned additional IP {:?}", ip.to_string());
+            self.note(EventReason::IpAllocated, message);
         }
+        Ok(())
     }
 
     fn allocate(
@@ -270,13 +306,17 @@ impl Convergence<'_> {
         wanted: &[IpAddr],
         pool: Option<&str>,
     ) -> Result<Assignment, Refused> {
-        let assignment = self.assign(cluster, wanted)?;
-        if let Some(pool) = pool
-            && assignment.pool.as_str() != pool
-        {
-            self.allocator.release(&self.service.key);
-            return Err(Refused::OtherPool { pool: pool.to_owned(), holder: assignment.pool });
+        let kept = |ip: &IpAddr| Some((*ip, self.rules.kept.by_another(&self.service.key, *ip)?));
+        if let Some((address, holder)) = wanted.iter().find_map(kept) {
+            return Err(Refused::Kept { address, holder: holder.clone() });
         }
+        // Looked up and not tried out: a release would wake those that wait, this Service among them.
+        if let (Some(pool), Some(holder)) = (pool, self.allocator.pool_of(wanted))
+            && holder.as_str() != pool
+        {
+            return Err(Refused::OtherPool { pool: pool.to_owned(), holder: holder.clone() });
+        }
+        let assignment = self.assign(cluster, wanted)?;
         for ip in wanted {
             if self.allocator.is_reserved(*ip) {
                 let message =
@@ -318,6 +358,9 @@ enum Refused {
     /// The address asked for is in another pool than the pool asked for.
     #[error("requested address is in pool {:?}, not in the requested pool {pool:?}", holder.as_str())]
     OtherPool { pool: String, holder: PoolName },
+    /// Somebody keeps it while the pool he has it from is invalid.
+    #[error("requested address {address} is kept by {holder}, whose pool is invalid")]
+    Kept { address: IpAddr, holder: ServiceKey },
 }
 
 /// Services with local traffic share an address only with those that have the same endpoints, which

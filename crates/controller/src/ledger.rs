@@ -1,140 +1,35 @@
 //! All state of the controller, and what follows from each change of it.
 //!
 //! ```text
-//!  Change ──apply──► rows · Config · Allocator · queue ──next──► Effect (write, event, figures)
+//!  Change ──apply──► rows · Config · Allocator · agenda ──step──► Effect (write, event, figures)
 //! ```
 //!
-//! No IO and no clock here: the owner task feeds changes and carries out effects. The queue holds
-//! the Services that a change concerns, each once; Services that hold an address come first, so
-//! that nobody is given what a later one in the queue holds already.
+//! No IO and no clock here: the owner task feeds changes and carries out effects.
+//!
+//! Two promises are kept by order alone. What a Service holds is confirmed before anybody is given
+//! a new address ([`agenda`]). And an address that one Service loses is written to the next one only
+//! after the first one stopped showing it ([`exposure`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ferrolb_api::reasons::{EventReason, EventType};
-use ferrolb_api::{IPAddressPool, L2Advertisement};
-use ferrolb_ipam::{Allocator, Counters, NodeName, PoolName, ServiceKey};
-use ferrolb_model::{Config, ConfigObjects, Namespace, Node, Problem, Service};
+use ferrolb_addr::Family;
+use ferrolb_ipam::{Allocator, NodeName, PoolName, ServiceKey};
+use ferrolb_model::family::Stack;
+use ferrolb_model::{Config, ConfigObjects, Service};
 
-use crate::converge::{Decision, Note, Outcome, converge};
+use crate::converge::{Kept, Outcome, Rules, converge};
 
-/// Something that happened outside.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// A Service is there, or changed.
-    Service(Box<Service>),
-    /// A Service is gone, or no longer of type `LoadBalancer`.
-    ServiceGone(ServiceKey),
-    /// A pool is there, changed, or is gone.
-    Pool(String, Option<Box<IPAddressPool>>),
-    /// An advertisement, read for the sake of its problems only.
-    L2Advertisement(String, Option<Box<L2Advertisement>>),
-    /// A Namespace is there, changed, or is gone.
-    Namespace(Arc<str>, Option<Namespace>),
-    /// A Node is there, changed, or is gone.
-    Node(NodeName, Option<Node>),
-    /// A status write came back.
-    Written(ServiceKey, WriteResult),
-    /// Decide about a Service once more.
-    Again(ServiceKey),
-}
+mod agenda;
+mod entry;
+mod exposure;
+mod messages;
 
-/// How a status write ended.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum WriteResult {
-    /// The Service has the status, at this version.
-    Done(Arc<str>),
-    /// Somebody else was faster; the change is on its way to us.
-    Conflict,
-    /// The Service is gone.
-    Missing,
-    /// The server refuses; worth another try later.
-    Failed,
-}
-
-/// Something to do outside.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Effect {
-    /// Write the status of a Service.
-    Write(StatusWrite),
-    /// Record an Event on a Service.
-    Event {
-        /// The Service.
-        service: Arc<ServiceRef>,
-        /// Reason and sentence.
-        note: Note,
-    },
-    /// Figures of a pool changed; none: the pool is gone.
-    Figures(PoolName, Option<Counters>),
-    /// A configuration was taken over that differs from the one before.
-    Configured {
-        /// Problems that were not there before.
-        new_problems: Vec<Problem>,
-        /// Some object is invalid.
-        stale: bool,
-    },
-    /// A Service we had given an address is gone from our sight.
-    Retired(ServiceKey),
-}
-
-/// What events need to know of a Service.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ServiceRef {
-    /// Namespace and name.
-    pub key: ServiceKey,
-    /// `metadata.uid`.
-    pub uid: Arc<str>,
-    /// `metadata.resourceVersion`.
-    pub resource_version: Arc<str>,
-}
-
-/// The status a Service is to have.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct StatusWrite {
-    /// The Service.
-    pub key: ServiceKey,
-    /// The version this was decided on.
-    pub resource_version: Arc<str>,
-    /// Addresses in order; none clears the status.
-    pub addresses: Vec<IpAddr>,
-    /// Their pool.
-    pub pool: Option<PoolName>,
-}
-
-/// One Service.
-#[derive(Debug)]
-struct Entry {
-    row: Service,
-    /// The status that was sent and has not come back by the watch.
-    sent: Option<Sent>,
-    /// The last failure that was told, so that it is told once.
-    told: Option<Note>,
-    /// Place among those that wait for an address.
-    waiting: Option<u64>,
-    /// Something happened while a write was under way.
-    again: bool,
-}
-
-/// A status that was sent. Until the watch shows it, it is what the Service has.
-#[derive(Clone, Debug)]
-struct Sent {
-    addresses: Vec<String>,
-    pool: Option<PoolName>,
-    /// The version it was decided on.
-    basis: Arc<str>,
-    delivery: Delivery,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Delivery {
-    /// No answer yet. Nothing is decided about the Service meanwhile.
-    UnderWay,
-    /// Written, as this version.
-    Done(Arc<str>),
-    /// Not written; to be sent again.
-    Failed,
-}
+use agenda::{Agenda, Turn};
+use entry::Entry;
+use exposure::Exposure;
+pub use messages::{Change, Effect, ServiceRef, StatusWrite, WriteResult};
 
 /// All state of the controller.
 #[derive(Debug, Default)]
@@ -146,14 +41,16 @@ pub struct Ledger {
     configured: bool,
     nodes: BTreeMap<NodeName, BTreeSet<IpAddr>>,
     allocator: Allocator,
+    /// Addresses of pools that are invalid, which those who hold them keep.
+    kept: Kept,
+    reserve: bool,
     services: HashMap<ServiceKey, Entry>,
-    /// Services to decide about: without an address last, then in order of arrival.
-    queue: BTreeSet<(bool, u64, ServiceKey)>,
-    queued: HashMap<ServiceKey, (bool, u64)>,
-    waiting: BTreeMap<u64, ServiceKey>,
-    /// Something became free since those that wait were last queued.
-    opened: bool,
-    clock: u64,
+    /// Services with a write under way.
+    flying: HashSet<ServiceKey>,
+    exposure: Exposure,
+    agenda: Agenda,
+    /// Pools in which something became free since those that wait were last looked at.
+    openings: BTreeSet<PoolName>,
 }
 
 impl Ledger {
@@ -165,7 +62,7 @@ impl Ledger {
     /// Takes in one change; work that follows is queued.
     pub fn apply(&mut self, change: Change) -> Option<Effect> {
         match change {
-            Change::Service(row) => self.service(*row),
+            Change::Service(row) => self.see(*row),
             Change::ServiceGone(key) => return self.gone(&key),
             Change::Pool(name, pool) => {
                 set(&mut self.objects.pools, name, pool.map(|pool| *pool));
@@ -184,30 +81,42 @@ impl Ledger {
                 let addresses = node.map(|node| node.addresses);
                 if self.nodes.get(&name) != addresses.as_ref() {
                     set(&mut self.nodes, name, addresses);
-                    let all = self.nodes.values().flatten().copied().collect();
-                    self.allocator.set_reserved(all);
+                    self.reserve = true;
                 }
             }
-            Change::Written(key, result) => self.written(&key, result),
+            Change::Written(key, result) => {
+                self.flying.remove(&key);
+                if let Some(entry) = self.services.get_mut(&key) {
+                    let again = entry.written(&result);
+                    self.expose(&key);
+                    if again {
+                        self.enqueue(&key);
+                    }
+                }
+            }
             Change::Again(key) => self.enqueue(&key),
         }
         None
     }
 
     /// Does the next piece of queued work; `None` when nothing is left to do.
-    pub fn next(&mut self) -> Option<Vec<Effect>> {
+    pub fn step(&mut self) -> Option<Vec<Effect>> {
         let mut effects = Vec::new();
-        self.figures(&mut effects);
         if std::mem::take(&mut self.reconfigure) {
             self.configure(&mut effects);
         } else {
-            if std::mem::take(&mut self.opened) {
-                self.wake();
+            if std::mem::take(&mut self.reserve) {
+                self.reserve();
             }
-            let (held, seen, key) = self.queue.pop_first()?;
-            debug_assert_eq!(self.queued.get(&key), Some(&(held, seen)));
-            self.queued.remove(&key);
-            self.decide(&key, &mut effects);
+            self.figures(&mut effects);
+            let next = match self.agenda.next_turn() {
+                Some(Turn::Holder | Turn::Mover) => self.agenda.pop(),
+                _ => self.next_waiter().map(|key| (Turn::Asker, key)).or_else(|| self.agenda.pop()),
+            };
+            let Some((turn, key)) = next else {
+                return (!effects.is_empty()).then_some(effects);
+            };
+            self.decide(turn, &key, &mut effects);
         }
         self.figures(&mut effects);
         Some(effects)
@@ -218,66 +127,37 @@ impl Ledger {
         &self.objects
     }
 
-    /// Services that hold an address.
-    pub fn assigned(&self) -> usize {
-        self.allocator.assignments().count()
-    }
-
-    /// Services that wait for an address.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    fn service(&mut self, row: Service) {
+    fn see(&mut self, row: Service) {
         let key = row.key.clone();
-        let Some(entry) = self.services.get_mut(&key) else {
-            let entry = Entry { row, sent: None, told: None, waiting: None, again: false };
-            self.services.insert(key.clone(), entry);
-            self.enqueue(&key);
-            return;
-        };
-        if entry.row.uid != row.uid {
-            // Deleted and made anew between two looks.
-            entry.sent = None;
-            entry.told = None;
-            self.allocator.release(&key);
+        match self.services.get_mut(&key) {
+            Some(entry) if entry.row.uid == row.uid => entry.see(row),
+            known => {
+                if known.is_some() {
+                    // Deleted and made anew between two looks.
+                    self.forget(&key);
+                }
+                self.services.insert(key.clone(), Entry::new(row));
+            }
         }
-        if let Some(entry) = self.services.get_mut(&key) {
-            entry.row = row;
-            entry.settle_sent();
-        }
+        self.expose(&key);
         self.enqueue(&key);
     }
 
     fn gone(&mut self, key: &ServiceKey) -> Option<Effect> {
-        if let Some(place) = self.queued.remove(key) {
-            self.queue.remove(&(place.0, place.1, key.clone()));
-        }
-        let entry = self.services.remove(key)?;
-        if let Some(place) = entry.waiting {
-            self.waiting.remove(&place);
-        }
-        self.allocator.release(key).map(|_| Effect::Retired(key.clone()))
+        self.agenda.remove(key);
+        let held = self.forget(key);
+        held.then(|| Effect::Retired(key.clone()))
     }
 
-    fn written(&mut self, key: &ServiceKey, result: WriteResult) {
-        let Some(entry) = self.services.get_mut(key) else { return };
-        let Some(sent) = &mut entry.sent else { return };
-        let mut again = std::mem::take(&mut entry.again);
-        match result {
-            WriteResult::Done(version) => sent.delivery = Delivery::Done(version),
-            WriteResult::Conflict => {
-                sent.delivery = Delivery::Failed;
-                // What was in the way is here, or comes by the watch.
-                again |= sent.basis != entry.row.resource_version;
-            }
-            WriteResult::Missing => entry.sent = None,
-            WriteResult::Failed => sent.delivery = Delivery::Failed,
+    /// Forgets a Service. Returns whether it had an address of us.
+    fn forget(&mut self, key: &ServiceKey) -> bool {
+        let Some(entry) = self.services.remove(key) else { return false };
+        if let Some(place) = entry.waiting {
+            self.agenda.stop_waiting(place);
         }
-        entry.settle_sent();
-        if again {
-            self.enqueue(key);
-        }
+        let kept = self.keep(key, &[]);
+        self.expose(key);
+        self.allocator.release(key).is_some() || kept
     }
 
     fn configure(&mut self, effects: &mut Vec<Effect>) {
@@ -292,13 +172,16 @@ impl Ledger {
         for pool in &change.changed {
             concerned.extend(self.allocator.services_of(pool).cloned());
         }
+        if !change.changed.is_empty() {
+            concerned.extend(self.kept.services().cloned());
+        }
         if config.held_invalid != self.config.held_invalid {
             // Whoever held an address of a pool that was left out, or is now.
             concerned.extend(
                 self.services
-                    .iter()
-                    .filter(|(key, _)| self.allocator.assignment(key).is_none())
-                    .map(|(key, _)| key.clone()),
+                    .keys()
+                    .filter(|key| self.allocator.assignment(key).is_none())
+                    .cloned(),
             );
         }
         let known = std::mem::take(&mut self.config.problems);
@@ -312,61 +195,172 @@ impl Ledger {
         }
     }
 
-    /// Queues those that wait; they keep the order in which they began to wait.
-    fn wake(&mut self) {
-        for key in self.waiting.values().cloned().collect::<Vec<_>>() {
-            self.enqueue(&key);
-        }
+    /// Nobody is given the address of a node, or one that somebody keeps, unless he asks for it.
+    fn reserve(&mut self) {
+        let nodes = self.nodes.values().flatten();
+        self.allocator.set_reserved(nodes.chain(self.kept.addresses()).copied().collect());
     }
 
-    fn decide(&mut self, key: &ServiceKey, effects: &mut Vec<Effect>) {
+    fn decide(&mut self, turn: Turn, key: &ServiceKey, effects: &mut Vec<Effect>) {
         let Some(entry) = self.services.get_mut(key) else { return };
-        if entry.sent.as_ref().is_some_and(|sent| sent.delivery == Delivery::UnderWay) {
+        if self.flying.contains(key) {
             entry.again = true;
             return;
         }
-        let held = entry.held();
-        let decision =
-            converge(&entry.row, &held, self.class.as_deref(), &self.config, &mut self.allocator);
-        let waits = decision.outcome == Outcome::Waiting;
-        match (waits, entry.waiting) {
-            (true, None) => {
-                self.clock += 1;
-                entry.waiting = Some(self.clock);
-                self.waiting.insert(self.clock, key.clone());
-            }
+        let only_confirm = turn == Turn::Holder && self.agenda.next_turn() == Some(Turn::Holder);
+        let rules = Rules {
+            ours: self.class.as_deref(),
+            config: &self.config,
+            kept: &self.kept,
+            stored: entry.is_stored(),
+            only_confirm,
+        };
+        let was_foreign = entry.foreign;
+        let had = entitlement(&self.allocator, &self.kept, key);
+        let mut decision = converge(&entry.row, &entry.held(), &rules, &mut self.allocator);
+        if decision.outcome == Outcome::Deferred {
+            self.agenda.add(Turn::Mover, key);
+            return;
+        }
+        match (decision.outcome == Outcome::Waiting, entry.waiting) {
+            (true, None) => entry.waiting = Some(self.agenda.wait(key)),
             (false, Some(place)) => {
                 entry.waiting = None;
-                self.waiting.remove(&place);
+                self.agenda.stop_waiting(place);
             }
             _ => {}
         }
-        entry.tell(&decision, effects);
-        if decision.outcome == Outcome::Ignored || entry.has(&decision) {
-            return;
+        entry.tell(std::mem::take(&mut decision.notes), effects);
+        // What was ours is cleared before it is none of our business.
+        entry.foreign = decision.outcome == Outcome::Ignored && entry.is_stored();
+        let foreign = entry.foreign;
+        let to_store = !foreign && entry.decided(&decision);
+        let kept: &[IpAddr] =
+            if decision.outcome == Outcome::Kept { &decision.addresses } else { &[] };
+        self.keep(key, kept);
+        self.make_way(key, foreign && !was_foreign, &had);
+        if to_store {
+            self.store(key, &decision.addresses, decision.pool.as_ref(), effects);
         }
-        entry.deprecated(effects);
-        let basis = match &entry.sent {
-            Some(Sent { delivery: Delivery::Done(version), .. }) => Arc::clone(version),
-            _ => Arc::clone(&entry.row.resource_version),
+    }
+
+    /// Has `addresses` written, as soon as nobody else shows them.
+    fn store(
+        &mut self,
+        key: &ServiceKey,
+        addresses: &[IpAddr],
+        pool: Option<&PoolName>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let blocked: Vec<IpAddr> =
+            addresses.iter().copied().filter(|ip| self.is_shown_by_another(key, *ip)).collect();
+        for ip in &blocked {
+            self.exposure.wait(*ip, key);
+        }
+        let Some(entry) = self.services.get_mut(key) else { return };
+        let (addresses, pool) = if blocked.is_empty() {
+            entry.deprecated(effects);
+            (addresses, pool)
+        } else if entry.stores_nothing_but(addresses) {
+            return;
+        } else {
+            // Gives up at once what it has to: two that swap would wait for each other for ever.
+            (&[][..], None)
         };
-        entry.sent = Some(Sent {
-            addresses: decision.addresses.iter().map(ToString::to_string).collect(),
-            pool: decision.pool.clone(),
-            basis: Arc::clone(&basis),
-            delivery: Delivery::UnderWay,
-        });
+        let resource_version = entry.send(addresses, pool);
+        self.flying.insert(key.clone());
+        self.expose(key);
         effects.push(Effect::Write(StatusWrite {
             key: key.clone(),
-            resource_version: basis,
-            addresses: decision.addresses,
-            pool: decision.pool,
+            resource_version,
+            addresses: addresses.to_vec(),
+            pool: pool.cloned(),
         }));
+    }
+
+    /// Whether a Service of ours that has lost `ip`, or is about to, still shows it.
+    fn is_shown_by_another(&self, key: &ServiceKey, ip: IpAddr) -> bool {
+        self.exposure.at(ip).any(|other| {
+            let entry = self.services.get(other);
+            other != key
+                && entry.is_some_and(|entry| !entry.foreign)
+                && !entitlement(&self.allocator, &self.kept, other).contains(&ip)
+        })
+    }
+
+    /// Those that wait behind `key` for an address wait no longer if it has become theirs to share, or
+    /// if `key` has become none of our business.
+    fn make_way(&mut self, key: &ServiceKey, is_foreign: bool, had: &[IpAddr]) {
+        let has = entitlement(&self.allocator, &self.kept, key);
+        let is_new = |ip: &IpAddr| has.contains(ip) && !had.contains(ip);
+        let shared: Vec<IpAddr> =
+            self.exposure.of(key).filter(|ip| is_foreign || is_new(ip)).collect();
+        for ip in shared {
+            for waiting in self.exposure.take_behind(ip) {
+                self.enqueue(&waiting);
+            }
+        }
+    }
+
+    /// `key` keeps `addresses` of an invalid pool. Returns whether it kept some before.
+    fn keep(&mut self, key: &ServiceKey, addresses: &[IpAddr]) -> bool {
+        let (kept_some, changed) = self.kept.set(key, addresses);
+        self.reserve |= changed;
+        kept_some
+    }
+
+    /// Follows what the API server shows for `key`.
+    fn expose(&mut self, key: &ServiceKey) {
+        let shown = self.services.get(key).map(Entry::shown).unwrap_or_default();
+        for waiting in self.exposure.set(key, shown) {
+            self.enqueue(&waiting);
+        }
+    }
+
+    /// The next of those that wait whom the latest openings may help.
+    fn next_waiter(&mut self) -> Option<ServiceKey> {
+        while let Some(key) = self.agenda.next_waiter() {
+            let key = key.clone();
+            if self.may_help(&key) {
+                return Some(key);
+            }
+        }
+        self.openings.clear();
+        None
+    }
+
+    /// Whether something that `key` could use may be free. Cheap, and wrong on the safe side only.
+    fn may_help(&self, key: &ServiceKey) -> bool {
+        let Some(Entry { row, .. }) = self.services.get(key) else { return false };
+        let held = self.allocator.assignment(key);
+        let pool = match held {
+            Some(assignment) => Some(assignment.pool.as_str()),
+            None => row.annotations.address_pool.as_deref().filter(|name| !name.is_empty()),
+        };
+        let shares = row.annotations.allow_shared_ip.as_ref().is_some_and(|key| !key.is_empty());
+        let wants = |family| match held {
+            Some(assignment) => !assignment.ips.iter().any(|ip| Family::of(*ip) == family),
+            None => Stack::of_service(row).is_ok_and(|stack| match stack {
+                Stack::Single(single) => single == family,
+                Stack::Dual => true,
+            }),
+        };
+        self.openings.iter().filter(|name| pool.is_none_or(|pool| pool == name.as_str())).any(
+            |name| {
+                let counters = self.allocator.counters(name);
+                shares
+                    || (counters.available_v4 > 0 && wants(Family::V4))
+                    || (counters.available_v6 > 0 && wants(Family::V6))
+            },
+        )
     }
 
     fn figures(&mut self, effects: &mut Vec<Effect>) {
         let touched = self.allocator.take_touched();
-        self.opened |= !touched.openings.is_empty();
+        if !touched.openings.is_empty() {
+            self.openings.extend(touched.openings);
+            self.agenda.wake();
+        }
         for pool in touched.counters {
             let counters =
                 self.config.pools.contains_key(&pool).then(|| self.allocator.counters(&pool));
@@ -376,101 +370,15 @@ impl Ledger {
 
     fn enqueue(&mut self, key: &ServiceKey) {
         let Some(entry) = self.services.get(key) else { return };
-        if self.queued.contains_key(key) {
-            return;
-        }
-        self.clock += 1;
-        let place = (entry.held().is_empty(), entry.waiting.unwrap_or(self.clock));
-        self.queued.insert(key.clone(), place);
-        self.queue.insert((place.0, place.1, key.clone()));
+        let turn = if entry.held().is_empty() { Turn::Asker } else { Turn::Holder };
+        self.agenda.add(turn, key);
     }
 }
 
-impl Entry {
-    /// The addresses the Service has as far as we know: ours, until the watch has shown them.
-    fn held(&self) -> Vec<String> {
-        match &self.sent {
-            Some(sent) => sent.addresses.clone(),
-            None => self.row.ingress.iter().filter_map(|entry| entry.ip.clone()).collect(),
-        }
-    }
-
-    /// Forgets what was sent once the row is as new as that.
-    fn settle_sent(&mut self) {
-        let Some(sent) = &self.sent else { return };
-        let current = match &sent.delivery {
-            Delivery::UnderWay => false,
-            Delivery::Done(version) => at_least(&self.row.resource_version, version),
-            Delivery::Failed => shows(&self.row, &sent.addresses, sent.pool.as_ref()),
-        };
-        if current {
-            self.sent = None;
-        }
-    }
-
-    /// Whether the status is as decided, or will be once the watch shows it.
-    fn has(&self, decision: &Decision) -> bool {
-        let addresses: Vec<String> = decision.addresses.iter().map(ToString::to_string).collect();
-        match &self.sent {
-            Some(sent) => {
-                sent.delivery != Delivery::Failed
-                    && sent.addresses == addresses
-                    && sent.pool == decision.pool
-            }
-            None => shows(&self.row, &addresses, decision.pool.as_ref()),
-        }
-    }
-
-    /// Tells what happened; a failure that lasts is told once.
-    fn tell(&mut self, decision: &Decision, effects: &mut Vec<Effect>) {
-        let service = self.reference();
-        let mut failure = None;
-        for note in &decision.notes {
-            if note.reason.event_type() == EventType::Warning {
-                failure = Some(note.clone());
-                if self.told.as_ref() == Some(note) {
-                    continue;
-                }
-            }
-            effects.push(Effect::Event { service: Arc::clone(&service), note: note.clone() });
-        }
-        self.told = failure;
-    }
-
-    /// Points at annotations under their old prefix, whenever they led to a change.
-    fn deprecated(&self, effects: &mut Vec<Effect>) {
-        for key in &self.row.annotations.deprecated_keys {
-            let message = format!(
-                "annotation {key} has a deprecated prefix, use metallb.io/ instead of metallb.universe.tf/"
-            );
-            let note = Note { reason: EventReason::DeprecatedAnnotation, message };
-            effects.push(Effect::Event { service: self.reference(), note });
-        }
-    }
-
-    fn reference(&self) -> Arc<ServiceRef> {
-        Arc::new(ServiceRef {
-            key: self.row.key.clone(),
-            uid: Arc::clone(&self.row.uid),
-            resource_version: Arc::clone(&self.row.resource_version),
-        })
-    }
-}
-
-/// Whether the row's status and annotation are exactly these.
-fn shows(row: &Service, addresses: &[String], pool: Option<&PoolName>) -> bool {
-    let ips = row.ingress.iter().map(|entry| entry.ip.as_deref());
-    ips.eq(addresses.iter().map(|address| Some(address.as_str())))
-        && row.annotations.allocated_from_pool.as_deref() == pool.map(PoolName::as_str)
-}
-
-/// Whether version `one` is not older than `other`. Versions are opaque; those of real API servers
-/// are numbers that grow (KEP-5504), any other can only be equal.
-fn at_least(one: &str, other: &str) -> bool {
-    match (one.parse::<u64>(), other.parse::<u64>()) {
-        (Ok(one), Ok(other)) => one >= other,
-        _ => one == other,
-    }
+/// The addresses that `key` may show.
+fn entitlement(allocator: &Allocator, kept: &Kept, key: &ServiceKey) -> Vec<IpAddr> {
+    let held = allocator.assignment(key).into_iter().flat_map(|assignment| &assignment.ips);
+    held.chain(kept.by(key)).copied().collect()
 }
 
 fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {

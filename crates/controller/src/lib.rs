@@ -14,11 +14,12 @@
 
 mod converge;
 mod ledger;
+mod retirement;
 mod run;
 mod settings;
 mod status;
 
-pub use converge::{Decision, Note, Outcome, converge};
+pub use converge::{Decision, Kept, Note, Outcome, Rules, converge};
 pub use ledger::{Change, Effect, Ledger, ServiceRef, StatusWrite, WriteResult};
-pub use run::{Error, run};
+pub use run::{Controller, Error, run};
 pub use settings::Settings;

@@ -1,4 +1,7 @@
 //! The controller process: watches in, effects out.
+//!
+//! [`run`] is the process with its signals and ports; [`Controller`] is what turns inside, on any
+//! client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +11,22 @@ use ferrolb_api::reasons::EventReason;
 use ferrolb_api::{IPAddressPool, L2Advertisement};
 use ferrolb_ipam::{Counters, ServiceKey};
 use ferrolb_kube_rt::events::{EventType, ObjectRef, Recorder};
-use ferrolb_kube_rt::metrics::{ClientMetrics, ControllerMetrics, PoolUsage, Registry};
+use ferrolb_kube_rt::metrics::{
+    ClientMetrics, ControllerMetrics, PoolUsage, ProcessFacts, Registry, register_process,
+};
 use ferrolb_kube_rt::probes::{Probes, Pulse};
-use ferrolb_kube_rt::status::{Action, Outcome, Write, Writer};
+use ferrolb_kube_rt::status::{Action, Outcome, Writer};
 use ferrolb_kube_rt::watch::{self, Update, Watch, WatchSpec};
-use ferrolb_kube_rt::{Inbox, ObjectKey, Post, Resource, admin, client, inbox, rows, shutdown};
+use ferrolb_kube_rt::{Inbox, ObjectKey, Post, admin, client, inbox, rows, shutdown};
 use ferrolb_model::Problem;
 use ferrolb_model::config::Kind;
+use ferrolb_sys::ProcessUsage;
 use k8s_openapi::api::core::v1::{Namespace, Node, Service};
-use kube::{Api, Client};
+use kube::Client;
 use tracing::{debug, error, info, warn};
 
 use crate::ledger::{Change, Effect, Ledger, ServiceRef, StatusWrite, WriteResult};
+use crate::retirement::{self, Retirement};
 use crate::settings::Settings;
 use crate::status;
 
@@ -31,6 +38,8 @@ const BURST: usize = 64;
 const BEAT: Duration = Duration::from_secs(5);
 /// Time between two attempts of a write that the server refuses.
 const REFUSED_PAUSE: Duration = Duration::from_secs(15);
+/// Time for the change that was in the way of a write to be shown by the watch.
+const CONFLICT_PAUSE: Duration = Duration::from_secs(1);
 /// Time for writes under way when the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(5);
 /// The source of our events, upstream's name.
@@ -77,16 +86,10 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let stop = shutdown::Signal::listen()?.token();
     let client = client::connect(kubeconfig.as_deref()).await?;
     let mut registry = Registry::default();
-    let client_metrics = ClientMetrics::register(&mut registry);
-    let metrics = ControllerMetrics::register(&mut registry);
+    register_process(&mut registry, process_facts);
     let probes = Probes::new();
-    let (post, inbox) = inbox(INBOX);
-    let watches = watch_all(&client, &namespace, &client_metrics, &post);
-    for (name, watch) in &watches.required {
-        let state = watch.state();
-        probes.require(*name, move || state.missing());
-    }
-    let pulse = probes.watchdog("allocation");
+    info!(namespace, class = class.as_deref().unwrap_or_default(), "controller started");
+    let controller = Controller::start(client, &namespace, class, &mut registry, &probes);
     let _admin = admin::serve(
         admin::everywhere(health_port),
         admin::everywhere(metrics_port),
@@ -95,25 +98,19 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         stop.clone(),
     )
     .await?;
-    info!(namespace, class = class.as_deref().unwrap_or_default(), "controller started");
-    let controller = Controller {
-        ledger: Ledger::new(class),
-        writer: Writer::new(client.clone(), post.clone(), |key: ServiceKey, outcome| {
-            report(key, outcome)
-        }),
-        recorder: Recorder::new(client.clone(), COMPONENT),
-        client,
-        post,
-        metrics,
-        client_metrics,
-        missing: watches.required.iter().map(|(name, _)| *name).collect(),
-        pulse,
-    };
-    let stopped = controller.turn(inbox, stop.cancelled()).await;
-    info!("stopping");
-    let _ = tokio::time::timeout(GRACE, stopped.writer.idle()).await;
-    stopped.recorder.finish(GRACE).await;
+    controller.run(stop.cancelled()).await;
     Ok(())
+}
+
+/// What the kernel knows of this process; zeros when it does not say.
+fn process_facts() -> ProcessFacts {
+    let Ok(usage) = ProcessUsage::read() else { return ProcessFacts::default() };
+    ProcessFacts {
+        cpu_seconds: usage.cpu.as_secs_f64(),
+        resident_bytes: usage.resident_memory,
+        open_fds: usage.open_fds,
+        start_time_seconds: usage.started.as_secs_f64(),
+    }
 }
 
 /// The running watches. Nothing is decided before the required ones are complete.
@@ -225,34 +222,75 @@ fn report(key: ServiceKey, outcome: Outcome) -> (Topic, Message) {
     (Topic::Written(key.clone()), Message::Change(Change::Written(key, result)))
 }
 
-struct Controller {
+/// All parts of a controller; one task owns them.
+pub struct Controller {
     ledger: Ledger,
     writer: Writer<ServiceKey>,
     recorder: Recorder,
-    client: Client,
+    retirement: Retirement,
     post: Post<Topic, Message>,
     metrics: ControllerMetrics,
     client_metrics: ClientMetrics,
     /// Watches that have not said everything yet.
     missing: Vec<&'static str>,
     pulse: Pulse,
+    inbox: Inbox<Topic, Message>,
+    _watches: Watches,
 }
 
 impl Controller {
-    /// Takes in changes and carries out what follows, until `stop`.
-    async fn turn(
-        mut self,
-        mut inbox: Inbox<Topic, Message>,
-        stop: impl Future<Output = ()>,
+    /// Starts to watch for Services of class `class` and for pools in `namespace`; nothing is decided
+    /// before [`Controller::run`]. Needs a tokio runtime.
+    pub fn start(
+        client: Client,
+        namespace: &str,
+        class: Option<Arc<str>>,
+        registry: &mut Registry,
+        probes: &Probes,
     ) -> Self {
+        let client_metrics = ClientMetrics::register(registry);
+        let metrics = ControllerMetrics::register(registry);
+        let (post, inbox) = inbox(INBOX);
+        let watches = watch_all(&client, namespace, &client_metrics, &post);
+        for (name, watch) in &watches.required {
+            let state = watch.state();
+            probes.require(*name, move || state.missing());
+        }
+        Self {
+            ledger: Ledger::new(class),
+            writer: Writer::new(client.clone(), post.clone(), report),
+            recorder: Recorder::new(client.clone(), COMPONENT),
+            retirement: retirement::start(client),
+            post,
+            metrics,
+            client_metrics,
+            missing: watches.required.iter().map(|(name, _)| *name).collect(),
+            pulse: probes.watchdog("allocation"),
+            inbox,
+            _watches: watches,
+        }
+    }
+
+    /// Gives addresses until `stop`, then waits a little for what is being written.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        self.turn(stop).await;
+        info!("stopping");
+        let Self { writer, recorder, .. } = self;
+        // What was not written is decided again by the next process.
+        let _ = tokio::time::timeout(GRACE, writer.idle()).await;
+        recorder.finish(GRACE).await;
+    }
+
+    /// Takes in changes and carries out what follows, until `stop`.
+    async fn turn(&mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut beat = tokio::time::interval(BEAT);
         let mut busy = false;
         loop {
             tokio::select! {
                 biased;
-                () = &mut stop => return self,
-                entries = inbox.recv_ready(INBOX) => self.take_in(entries),
+                () = &mut stop => return,
+                entries = self.inbox.recv_ready(INBOX) => self.take_in(entries),
                 _ = beat.tick() => {}
                 () = tokio::task::yield_now(), if busy => {}
             }
@@ -271,8 +309,14 @@ impl Controller {
                     }
                 }
                 (_, Message::Change(change)) => {
-                    if let Change::Written(key, WriteResult::Failed) = &change {
-                        self.try_again_later(key.clone());
+                    match &change {
+                        Change::Written(key, WriteResult::Failed) => {
+                            self.try_again(key.clone(), REFUSED_PAUSE);
+                        }
+                        Change::Written(key, WriteResult::Conflict) => {
+                            self.try_again(key.clone(), CONFLICT_PAUSE);
+                        }
+                        _ => {}
                     }
                     if let Some(effect) = self.ledger.apply(change) {
                         self.carry_out(effect);
@@ -286,7 +330,7 @@ impl Controller {
     /// Does a burst of queued work; returns whether there may be more.
     fn work(&mut self) -> bool {
         for _ in 0..BURST {
-            let Some(effects) = self.ledger.next() else { return false };
+            let Some(effects) = self.ledger.step() else { return false };
             for effect in effects {
                 self.carry_out(effect);
             }
@@ -319,7 +363,7 @@ impl Controller {
             }
             Effect::Retired(key) => {
                 info!(event = "serviceRetired", service = %key, "address is free again");
-                tokio::spawn(retire(self.client.clone(), self.writer.clone(), key));
+                self.retirement.add(key);
             }
         }
     }
@@ -337,7 +381,7 @@ impl Controller {
             body: status::patch(write),
             resource_version: Some(Arc::clone(&write.resource_version)),
         };
-        self.writer.submit(write.key.clone(), status_write(&write.key, action));
+        self.writer.submit(write.key.clone(), status::write(&write.key, action));
     }
 
     /// Says in the log and on the object what is wrong with it.
@@ -355,39 +399,12 @@ impl Controller {
         }
     }
 
-    fn try_again_later(&self, key: ServiceKey) {
+    fn try_again(&self, key: ServiceKey, pause: Duration) {
         let post = self.post.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(REFUSED_PAUSE).await;
+            tokio::time::sleep(pause).await;
             post.send(Topic::Again(key.clone()), Message::Change(Change::Again(key))).await;
         });
-    }
-}
-
-/// A Service that left our sight was deleted or changed its type. In the second case the API server
-/// has cleared its status; our annotation is left for us to remove.
-async fn retire(client: Client, writer: Writer<ServiceKey>, key: ServiceKey) {
-    let api = Api::<Service>::namespaced(client, &key.namespace);
-    let Ok(Some(service)) = api.get_opt(&key.name).await else { return };
-    let other_type = service.spec.and_then(|spec| spec.type_).is_some_and(|t| t != "LoadBalancer");
-    let annotated = service
-        .metadata
-        .annotations
-        .is_some_and(|all| all.contains_key(ferrolb_api::annotations::ALLOCATED_FROM_POOL));
-    if other_type && annotated {
-        let version = service.metadata.resource_version.map(Into::into);
-        let action = Action::Patch { body: status::forget_pool(), resource_version: version };
-        writer.submit(key.clone(), status_write(&key, action));
-    }
-}
-
-fn status_write(key: &ServiceKey, action: Action) -> Write {
-    Write {
-        resource: Resource::of::<Service>(),
-        namespace: Some(Arc::clone(&key.namespace)),
-        name: Arc::clone(&key.name),
-        subresource: Some("status"),
-        action,
     }
 }
 

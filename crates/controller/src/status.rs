@@ -1,9 +1,26 @@
 //! The body of a status write: the facts that are ours, and nothing else.
 
+use std::sync::Arc;
+
 use ferrolb_api::annotations::ALLOCATED_FROM_POOL;
+use ferrolb_ipam::{PoolName, ServiceKey};
+use ferrolb_kube_rt::Resource;
+use ferrolb_kube_rt::status::{Action, Write};
+use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 
 use crate::ledger::StatusWrite;
+
+/// A write of the status of Service `key`.
+pub(crate) fn write(key: &ServiceKey, action: Action) -> Write {
+    Write {
+        resource: Resource::of::<Service>(),
+        namespace: Some(Arc::clone(&key.namespace)),
+        name: Arc::clone(&key.name),
+        subresource: Some("status"),
+        action,
+    }
+}
 
 /// A merge patch (RFC 7386) for `services/status` that sets the addresses and names their pool, or
 /// takes both away. The subresource admits changes of annotations.
@@ -13,7 +30,7 @@ pub(crate) fn patch(write: &StatusWrite) -> Value {
         addresses => addresses.iter().map(|ip| json!({ "ip": ip.to_string() })).collect(),
     };
     json!({
-        "metadata": { "annotations": { ALLOCATED_FROM_POOL: write.pool.as_ref().map(|p| p.as_str()) } },
+        "metadata": { "annotations": { ALLOCATED_FROM_POOL: write.pool.as_ref().map(PoolName::as_str) } },
         "status": { "loadBalancer": { "ingress": ingress } },
     })
 }
@@ -26,8 +43,6 @@ pub(crate) fn forget_pool() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use ferrolb_ipam::ServiceKey;
-
     use super::*;
 
     fn mk_write(addresses: &[&str], pool: Option<&str>) -> StatusWrite {

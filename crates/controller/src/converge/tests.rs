@@ -111,16 +111,16 @@ fn mk_pool(name: &str, ranges: &[&str], pinning: Option<Pinning>) -> Pool {
     }
 }
 
-fn pin(priority: i64, namespace: Option<&str>, team: Option<&str>) -> Option<Pinning> {
+fn pin(priority: i64, namespace: Option<&str>, team: Option<&str>) -> Pinning {
     let selectors = team.map(|team| {
         let labels = BTreeMap::from([("team".to_owned(), team.to_owned())]);
         Selector::new(&labels, Vec::new()).unwrap()
     });
-    Some(Pinning {
+    Pinning {
         priority,
         namespaces: namespace.map(|namespace| [namespace.to_owned()].into()),
         service_selectors: selectors.into_iter().collect(),
-    })
+    }
 }
 
 /// The pools of the table.
@@ -131,13 +131,13 @@ fn mk_pools() -> Vec<Pool> {
         mk_pool("pool3", &["1000::/127"], None),
         mk_pool("pool4", &["2000::1/128"], None),
         mk_pool("pool5", &["1.2.3.0/31", "1000::/127"], None),
-        mk_pool("pool6", &["7.8.9.0/31"], pin(10, Some("test-ns1"), None)),
-        mk_pool("pool7", &["10.11.12.0/31"], pin(11, Some("test-ns1"), None)),
-        mk_pool("pool8", &["13.14.15.0/31"], pin(9, None, Some("metallb"))),
-        mk_pool("pool9", &["16.17.18.0/31"], pin(0, Some("test-ns2"), None)),
-        mk_pool("pool10", &["19.20.21.0/31"], pin(8, None, Some("metallb"))),
-        mk_pool("pool11", &["22.23.24.0/31"], pin(8, Some("test-ns1"), Some("metallb"))),
-        mk_pool("pool12", &["25.26.27.0/31"], pin(5, Some("test-ns1"), Some("metallb"))),
+        mk_pool("pool6", &["7.8.9.0/31"], Some(pin(10, Some("test-ns1"), None))),
+        mk_pool("pool7", &["10.11.12.0/31"], Some(pin(11, Some("test-ns1"), None))),
+        mk_pool("pool8", &["13.14.15.0/31"], Some(pin(9, None, Some("metallb")))),
+        mk_pool("pool9", &["16.17.18.0/31"], Some(pin(0, Some("test-ns2"), None))),
+        mk_pool("pool10", &["19.20.21.0/31"], Some(pin(8, None, Some("metallb")))),
+        mk_pool("pool11", &["22.23.24.0/31"], Some(pin(8, Some("test-ns1"), Some("metallb")))),
+        mk_pool("pool12", &["25.26.27.0/31"], Some(pin(5, Some("test-ns1"), Some("metallb")))),
     ];
     pools[1].auto_assign = false;
     pools[3].auto_assign = false;
@@ -160,7 +160,15 @@ impl State {
     }
 
     fn converge(&mut self, given: &Given) -> Decision {
-        converge(&given.0, &given.held(), None, &self.config, &mut self.allocator)
+        let kept = Kept::default();
+        let rules = Rules {
+            ours: None,
+            config: &self.config,
+            kept: &kept,
+            stored: true,
+            only_confirm: false,
+        };
+        converge(&given.0, &given.held(), &rules, &mut self.allocator)
     }
 }
 

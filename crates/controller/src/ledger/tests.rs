@@ -1,10 +1,15 @@
 //! The ledger through its changes and effects, with the API server played by the test.
 
+use std::collections::BTreeMap;
+
 use ferrolb_addr::Family;
+use ferrolb_api::IPAddressPool;
 use ferrolb_ipam::{Port, Protocol};
 use ferrolb_model::{Ingress, IpFamilyPolicy, ServiceAnnotations};
 
 use super::*;
+
+mod histories;
 
 /// An API server that stores what it is told to write and shows it again.
 struct Cluster {
@@ -69,7 +74,7 @@ impl Cluster {
     /// Lets the ledger work; returns what it wants written.
     fn work(&mut self) -> Vec<StatusWrite> {
         let mut writes = Vec::new();
-        while let Some(effects) = self.ledger.next() {
+        while let Some(effects) = self.ledger.step() {
             for effect in effects {
                 match effect {
                     Effect::Write(write) => writes.push(write),
@@ -384,4 +389,180 @@ fn at_rest_nothing_is_written_and_nothing_told() {
     cluster.pool("p", Some(&["1.2.0.0/16"]));
     cluster.settle();
     assert_eq!((cluster.writes, cluster.events.len()), (writes, events));
+}
+
+#[test]
+fn what_is_held_is_confirmed_before_anybody_moves() {
+    let mut cluster = Cluster::new(&[("a-old", &["192.0.2.9/32"]), ("new", &["1.2.3.0/31"])]);
+    cluster.edit("mover", |_| {});
+    cluster.settle();
+    assert_eq!(cluster.status("mover"), ["192.0.2.9"]);
+    cluster.edit("keeper", |_| {});
+    cluster.settle();
+    assert_eq!(cluster.status("keeper"), ["1.2.3.0"]);
+    // While no process runs, the first pool goes; then the mover is listed first.
+    cluster.ledger = Ledger::new(None);
+    cluster.pool("new", Some(&["1.2.3.0/31"]));
+    for name in ["mover", "keeper"] {
+        cluster.edit(name, |_| {});
+    }
+    cluster.settle();
+    assert_eq!(cluster.status("keeper"), ["1.2.3.0"]);
+    assert_eq!(cluster.status("mover"), ["1.2.3.1"]);
+}
+
+#[test]
+fn an_address_is_written_only_after_its_last_holder_stopped_showing_it() {
+    let mut cluster = Cluster::new(&[("p", &["1.2.3.0/32"]), ("q", &["4.5.6.0/32"])]);
+    cluster.edit("a", |_| {});
+    cluster.settle();
+    cluster.edit("a", |service| service.annotations.address_pool = Some("q".to_owned()));
+    cluster.edit("b", |service| service.annotations.address_pool = Some("p".to_owned()));
+    let writes = cluster.work();
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    assert_eq!(&*writes[0].key.name, "a");
+    // Not even when the clearing write is refused.
+    let key = writes[0].key.clone();
+    cluster.ledger.apply(Change::Written(key.clone(), WriteResult::Failed));
+    assert_eq!(cluster.work(), []);
+    cluster.ledger.apply(Change::Again(key));
+    let writes = cluster.work();
+    cluster.accept(&writes[0]);
+    let writes = cluster.work();
+    assert_eq!(&*writes[0].key.name, "b");
+    assert_eq!(writes[0].addresses, ["1.2.3.0".parse::<IpAddr>().unwrap()]);
+}
+
+#[test]
+fn two_that_swap_their_addresses_get_there() {
+    let mut cluster = Cluster::new(&[("p", &["1.2.3.0/31"])]);
+    let wish = |ip: &'static str| {
+        move |service: &mut Service| service.load_balancer_ip = Some(ip.to_owned())
+    };
+    cluster.edit("a", wish("1.2.3.0"));
+    cluster.edit("b", wish("1.2.3.1"));
+    cluster.settle();
+    cluster.edit("a", wish("1.2.3.1"));
+    cluster.edit("b", wish("1.2.3.0"));
+    cluster.settle();
+    assert_eq!(
+        (cluster.status("a"), cluster.status("b")),
+        (vec!["1.2.3.1".to_owned()], vec!["1.2.3.0".to_owned()],)
+    );
+}
+
+#[test]
+fn the_answer_to_a_write_for_a_deleted_namesake_is_not_taken_for_ours() {
+    let mut cluster = Cluster::new(&[("p", &["1.2.3.0/31"])]);
+    cluster.edit("a", |_| {});
+    let old = cluster.work();
+    cluster.delete("a");
+    cluster.edit("a", |service| service.uid = "another".into());
+    assert_eq!(cluster.work(), [], "one write at a time");
+    cluster.accept(&old[0]);
+    assert_eq!(cluster.status("a"), [""; 0]);
+    cluster.settle();
+    assert_eq!(cluster.status("a"), ["1.2.3.0"]);
+}
+
+#[test]
+fn pools_that_go_and_come_back_while_a_write_is_under_way_cost_nobody_the_address() {
+    let mut cluster = Cluster::new(&[("p", &["1.2.3.0/32"])]);
+    cluster.edit("a", |_| {});
+    let writes = cluster.work();
+    cluster.pool("p", None);
+    assert_eq!(cluster.work(), []);
+    cluster.pool("p", Some(&["1.2.3.0/32"]));
+    cluster.edit("b", |_| {});
+    assert_eq!(cluster.work(), [], "the address may be shown for another");
+    cluster.accept(&writes[0]);
+    cluster.settle();
+    assert_eq!(cluster.status("a").len() + cluster.status("b").len(), 1);
+}
+
+#[test]
+fn a_conflict_is_decided_again_when_the_newer_row_is_here_already() {
+    let mut cluster = Cluster::new(&[("p", &["1.2.3.0/31"])]);
+    cluster.edit("a", |_| {});
+    let writes = cluster.work();
+    cluster.edit("a", |service| service.ports[0].number = 81);
+    cluster.accept(&writes[0]);
+    let writes = cluster.work();
+    assert_eq!(writes.len(), 1);
+    cluster.accept(&writes[0]);
+    assert_eq!(cluster.status("a"), ["1.2.3.0"]);
+}
+
+#[test]
+fn a_lone_address_gets_its_second_family_when_one_becomes_free() {
+    let mut cluster = Cluster::new(&[("p", &["1.2.3.0/30", "1000::/128"])]);
+    let dual = |service: &mut Service| {
+        service.cluster_ips = vec!["10.96.0.1".to_owned(), "fd00::1".to_owned()];
+        service.ip_family_policy = IpFamilyPolicy::PreferDualStack;
+    };
+    cluster.edit("a", dual);
+    cluster.settle();
+    cluster.edit("b", dual);
+    cluster.settle();
+    assert_eq!(cluster.status("b"), ["1.2.3.1"]);
+    cluster.delete("a");
+    cluster.settle();
+    assert_eq!(cluster.status("b"), ["1.2.3.1", "1000::"]);
+}
+
+#[test]
+fn a_freed_address_is_work_for_one_waiter_not_for_all() {
+    let mut cluster = Cluster::new(&[("p", &["1.2.3.0/32"])]);
+    cluster.edit("holder", |_| {});
+    cluster.settle();
+    for n in 0..500 {
+        cluster.edit(&format!("w{n:03}"), |_| {});
+    }
+    cluster.settle();
+    cluster.delete("holder");
+    let mut steps = 0;
+    while let Some(effects) = cluster.ledger.step() {
+        steps += 1;
+        for effect in effects {
+            if let Effect::Write(write) = effect {
+                cluster.accept(&write);
+            }
+        }
+    }
+    assert_eq!(cluster.status("w000"), ["1.2.3.0"], "who waited longest");
+    assert!(steps < 10, "{steps} steps");
+}
+
+#[test]
+fn an_address_kept_from_an_invalid_pool_is_given_to_nobody_else() {
+    let mut cluster = Cluster::new(&[("bad", &["1.2.3.0/31", "1000::/127"])]);
+    cluster.edit("a", |service| {
+        service.cluster_ips = vec!["10.96.0.1".to_owned(), "fd00::1".to_owned()];
+        service.ip_family_policy = IpFamilyPolicy::RequireDualStack;
+    });
+    cluster.settle();
+    // Another pool has one address of the pair.
+    cluster.restart(&[("bad", &["1000::/127", "nonsense"]), ("good", &["1.2.3.0/31"])]);
+    cluster.edit("b", |_| {});
+    cluster.settle();
+    assert_eq!(cluster.status("a"), ["1.2.3.0", "1000::"]);
+    assert_eq!(cluster.status("b"), ["1.2.3.1"]);
+    cluster.edit("c", |service| service.load_balancer_ip = Some("1.2.3.0".to_owned()));
+    cluster.settle();
+    assert_eq!(cluster.status("c"), [""; 0]);
+    cluster.delete("a");
+    cluster.settle();
+    assert_eq!(cluster.status("c"), ["1.2.3.0"], "free again");
+}
+
+#[test]
+fn figures_follow_the_last_deletion() {
+    let mut cluster = Cluster::new(&[("p", &["1.2.3.0/31"])]);
+    cluster.edit("a", |_| {});
+    cluster.settle();
+    cluster.delete("a");
+    let figures = cluster.ledger.step().unwrap();
+    let free = cluster.ledger.allocator.counters(&"p".into());
+    assert_eq!(figures, [Effect::Figures("p".into(), Some(free))]);
+    assert_eq!(free.assigned_v4, 0);
 }

@@ -1,0 +1,93 @@
+//! What goes into the ledger, and what comes out of it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ferrolb_api::{IPAddressPool, L2Advertisement};
+use ferrolb_ipam::{Counters, NodeName, PoolName, ServiceKey};
+use ferrolb_model::{Namespace, Node, Problem, Service};
+
+use crate::converge::Note;
+
+/// Something that happened outside.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A Service is there, or changed.
+    Service(Box<Service>),
+    /// A Service is gone, or no longer of type `LoadBalancer`.
+    ServiceGone(ServiceKey),
+    /// A pool is there, changed, or is gone.
+    Pool(String, Option<Box<IPAddressPool>>),
+    /// An advertisement, read for the sake of its problems only.
+    L2Advertisement(String, Option<Box<L2Advertisement>>),
+    /// A Namespace is there, changed, or is gone.
+    Namespace(Arc<str>, Option<Namespace>),
+    /// A Node is there, changed, or is gone.
+    Node(NodeName, Option<Node>),
+    /// A status write came back: one answer to each [`Effect::Write`].
+    Written(ServiceKey, WriteResult),
+    /// Decide about a Service once more.
+    Again(ServiceKey),
+}
+
+/// How a status write ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum WriteResult {
+    /// The Service has the status, at this version.
+    Done(Arc<str>),
+    /// Somebody else was faster; the change is on its way to us.
+    Conflict,
+    /// The Service is gone.
+    Missing,
+    /// The server refuses; worth another try later.
+    Failed,
+}
+
+/// Something to do outside.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Effect {
+    /// Write the status of a Service.
+    Write(StatusWrite),
+    /// Record an Event on a Service.
+    Event {
+        /// The Service.
+        service: Arc<ServiceRef>,
+        /// Reason and sentence.
+        note: Note,
+    },
+    /// Figures of a pool changed; none: the pool is gone.
+    Figures(PoolName, Option<Counters>),
+    /// A configuration was taken over that differs from the one before.
+    Configured {
+        /// Problems that were not there before.
+        new_problems: Vec<Problem>,
+        /// Some object is invalid.
+        stale: bool,
+    },
+    /// A Service we had given an address is gone from our sight.
+    Retired(ServiceKey),
+}
+
+/// What events need to know of a Service.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServiceRef {
+    /// Namespace and name.
+    pub key: ServiceKey,
+    /// `metadata.uid`.
+    pub uid: Arc<str>,
+    /// `metadata.resourceVersion`.
+    pub resource_version: Arc<str>,
+}
+
+/// The status a Service is to have.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StatusWrite {
+    /// The Service.
+    pub key: ServiceKey,
+    /// The version this was decided on.
+    pub resource_version: Arc<str>,
+    /// Addresses in order; none clears the status.
+    pub addresses: Vec<IpAddr>,
+    /// Their pool.
+    pub pool: Option<PoolName>,
+}
