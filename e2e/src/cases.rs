@@ -3,10 +3,12 @@
 mod allocation;
 mod bad_input;
 mod embedded;
+mod endpoints;
 mod examples;
 mod fail_over;
 mod families;
 mod lans;
+mod metrics;
 mod nodes;
 mod outage;
 mod processes;
@@ -29,12 +31,14 @@ pub(crate) fn of(shape: Shape) -> Vec<Case> {
             tracer::CASES,
             families::CASES,
             traffic::CASES,
+            endpoints::CASES,
             allocation::CASES,
             sharing::CASES,
             examples::CASES,
             selectors::CASES,
             nodes::CASES,
             surface::CASES,
+            metrics::CASES,
             bad_input::CASES,
             fail_over::CASES,
             processes::CASES,

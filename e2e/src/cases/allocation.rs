@@ -37,6 +37,8 @@ pub(super) const CASES: &[Case] = &[
         "E-22 L2-39 L2-40 L2-41 L2-42 by name, autoAssign or not",
         e_22,
     ),
+    case("wish_changes", "G-42 another address is asked for: it moves, the old one is free", wish),
+    case("both_prefixes", "G-44 the new prefix of an annotation hides the old one", prefixes),
     case("e_24_foreign_class", "E-24 L2-43 a Service of another class never gets an address", e_24),
     case("pool_as_range_or_prefixes", "L2-33 L2-34 both ways to write a pool", notations),
 ];
@@ -251,6 +253,28 @@ fn e_22(stage: &mut Stage) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn wish(stage: &mut Stage) -> Result<()> {
+    stage.example("quick-start")?;
+    stage.expect_addresses("echo", &["172.30.1.200"])?;
+    stage.apply(&service("echo").annotate("metallb.io/loadBalancerIPs", "172.30.1.219"))?;
+    stage.expect_addresses("echo", &["172.30.1.219"])?;
+    let (old, new) = ([172, 30, 1, 200].into(), stage.address("echo")?);
+    stage.announced("echo", Lan::One, new)?;
+    stage.expect_answerers(Lan::One, old, &[])?;
+    stage.curl(new)?;
+    stage.apply(&service("next"))?;
+    stage.expect_addresses("next", &["172.30.1.200"])
+}
+
+fn prefixes(stage: &mut Stage) -> Result<()> {
+    stage.example("quick-start/pool.yaml")?;
+    let wanted = service("both")
+        .annotate("metallb.io/loadBalancerIPs", "172.30.1.211")
+        .annotate("metallb.universe.tf/loadBalancerIPs", "172.30.1.212");
+    stage.apply(&wanted)?;
+    stage.expect_addresses("both", &["172.30.1.211"])
 }
 
 fn e_24(stage: &mut Stage) -> Result<()> {

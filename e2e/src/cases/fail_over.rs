@@ -88,10 +88,17 @@ pub(super) fn taken_over(
         let another = answerers.iter().any(|name| name != first);
         Ok(if another { Ok(()) } else { Err(format!("{answerers:?}")) })
     })?;
+    // What it says unasked, so that neighbours who know the old owner hear of the new one.
+    thread::sleep(Duration::from_millis(300));
     let heard = watch.stop()?;
     let next = heard.next_owner(killed, mac).ok_or_else(|| fail("nobody answered the watch"))?;
     let time = next.at.saturating_duration_since(killed);
     check(time < GENEROUS, || format!("the first answer came after {time:?}"))?;
+    let told = heard
+        .sightings
+        .iter()
+        .any(|sighting| !sighting.answer && sighting.mac == next.mac && sighting.at >= killed);
+    check(told, || "the new owner said nothing unasked (G-04)".to_owned())?;
     let name = stage.lab().host_with_mac(next.mac).map(|host| host.name().to_owned());
     let name = name.ok_or_else(|| fail(format!("a stranger answers: {}", next.mac)))?;
     Ok((cable, name))

@@ -4,11 +4,12 @@ use ferrolb_lab::Result;
 use ferrolb_lab::plan::Lan;
 
 use super::case;
-use crate::stage::{EXCLUDE, Stage, check};
+use crate::stage::{EXCLUDE, QUIET, Stage, check};
 use crate::suite::Case;
 
 pub(super) const CASES: &[Case] = &[
     case("excluded_by_label", "L2-32 the address leaves with the label and comes back", excluded),
+    case("cordoned", "G-40 a node that takes no new Pods goes on announcing", cordoned),
     case("network_unavailable", "L2-31 the same by condition NetworkUnavailable", unavailable),
 ];
 
@@ -20,6 +21,20 @@ fn unavailable(stage: &mut Stage) -> Result<()> {
     there_and_back(stage, |stage, node, away| {
         stage.set_condition(node, "NetworkUnavailable", if away { "True" } else { "False" })
     })
+}
+
+fn cordoned(stage: &mut Stage) -> Result<()> {
+    stage.example("quick-start")?;
+    let address = stage.address("echo")?;
+    let owner = stage.announced("echo", Lan::One, address)?;
+    let mac = stage.lab().host(&owner)?.mac(Lan::One);
+    let watch = stage.watch(Lan::One, address)?;
+    stage.kubectl(&["cordon", &owner])?;
+    std::thread::sleep(QUIET);
+    stage.kubectl(&["uncordon", &owner])?;
+    let heard = watch.stop()?;
+    check(heard.answers().count() > 0, || "no answer".to_owned())?;
+    check(heard.sightings.iter().all(|sighting| sighting.mac == mac), || format!("{heard:?}"))
 }
 
 fn there_and_back(

@@ -20,6 +20,11 @@ pub(super) const CASES: &[Case] = &[
         "stopped for 10 s: answers go on, even fail-over; then all goes on",
         hangs,
     ),
+    case(
+        "speaker_starts_meanwhile",
+        "G-14 it waits for the API server and announces after",
+        starts,
+    ),
     case("api_server_restarts", "killed and started again: no answer changes", restarts),
 ];
 
@@ -53,6 +58,31 @@ pub(super) fn hangs(stage: &mut Stage) -> Result<()> {
     server.signal(Signal::CONT)?;
     stage.expect_owner(address, &first)?;
     stage.announced("web", Lan::One, address)?;
+    serves_on(stage, &processes)
+}
+
+fn starts(stage: &mut Stage) -> Result<()> {
+    stage.apply(&pool("web", &["172.30.1.200-172.30.1.209"]))?;
+    stage.apply(&advertisement("all"))?;
+    stage.apply(&service("web"))?;
+    let address = stage.address("web")?;
+    let first = stage.announced("web", Lan::One, address)?;
+    let server = stage.lab().process(SERVER)?;
+    server.signal(Signal::STOP)?;
+    let speaker = stage.lab().speaker(&first)?;
+    speaker.restart()?;
+    let processes = stage.own_processes();
+    // Others took over from the process that was killed; the new one knows nothing and keeps still.
+    ferrolb_lab::api::wait_until("another node answers", PATIENCE, || {
+        let answerers = stage.answerers(Lan::One, address)?;
+        let another = !answerers.is_empty() && !answerers.contains(&first);
+        Ok(if another { Ok(()) } else { Err(format!("{answerers:?}")) })
+    })?;
+    stage.curl(address)?;
+    server.signal(Signal::CONT)?;
+    stage.expect_owner(address, &first)?;
+    stage.announced("web", Lan::One, address)?;
+    stage.lab().wait_ready(PATIENCE)?;
     serves_on(stage, &processes)
 }
 
