@@ -166,12 +166,21 @@ impl Row {
             number(ours.value),
             beside.map(|it| format!("{}: {}", it.what, number(it.value))).unwrap_or_default(),
             ratio(beside.map(|beside| beside.value)).unwrap_or_default(),
-            peer.map(number).unwrap_or_default(),
+            self.peer.as_ref().map(Self::peer_cell).unwrap_or_default(),
             ratio(peer).unwrap_or_default(),
             self.limit().unwrap_or_default(),
             ours.raw.len().to_string(),
             format!("bench {}", ours.command),
         ]
+    }
+
+    /// A peer's value, with what was measured beside it: its lab may have had a busier machine.
+    fn peer_cell(peer: &Measure) -> String {
+        let value = format!("{} {}", short(peer.value), peer.unit);
+        match &peer.beside {
+            Some(beside) => format!("{value} ({}: {})", beside.what, short(beside.value)),
+            None => value,
+        }
     }
 
     /// The most it may be in this run, and whether it is more.

@@ -22,8 +22,10 @@ use crate::sample::Samples;
 /// The time after which a question counts as not answered.
 const LOST: Duration = Duration::from_millis(100);
 
-/// Between two questions, so that everybody is idle again, as he is between two real questions.
-const PAUSE: Duration = Duration::from_millis(1);
+/// Pauses between two questions: so long that everybody is idle again, as between two real questions,
+/// and none, which shows the way itself, with warm caches and the processor awake.
+const PAUSES: [(&str, Duration); 2] =
+    [("", Duration::from_millis(1)), (", without pause", Duration::ZERO)];
 
 pub(super) fn measure(
     cluster: &Cluster,
@@ -34,20 +36,12 @@ pub(super) fn measure(
         cluster.wait_for_owner((*address).into())?;
     }
     let client = cluster.client()?;
-    let samples = client.netns.inside(|| probe(&cluster.lab, client, addresses, rounds))??;
-    let figure = format!("ARP answer for one of {} addresses", addresses.len());
-    let of = |percent| {
-        Measure::of("arp", &figure, "µs", &samples.service, percent).beside(
-            "kernel",
-            &samples.kernel,
-            percent,
-        )
-    };
-    let mut measures = vec![of(50).at_most(AtMost::TimesBeside(2.5)), of(99)];
-    if samples.lost > 0 {
-        #[expect(clippy::cast_precision_loss, reason = "a count of some thousands")]
-        let lost = samples.lost as f64;
-        measures.push(Measure::new("arp", format!("{figure}: never came"), "times", lost));
+    let mut measures = Vec::new();
+    for (name, pause) in PAUSES {
+        let probe = || probe(&cluster.lab, client, addresses, rounds, pause);
+        let answers = client.netns.inside(probe)??;
+        let figure = format!("ARP answer for one of {}{name}", addresses.len());
+        measures.extend(answers.measures(&figure));
     }
     Ok(measures)
 }
@@ -59,7 +53,32 @@ struct Answers {
     lost: usize,
 }
 
-fn probe(lab: &Lab, client: &Host, addresses: &[Ipv4Addr], rounds: usize) -> Result<Answers> {
+impl Answers {
+    fn measures(&self, figure: &str) -> Vec<Measure> {
+        let of = |percent| {
+            Measure::of("arp", figure, "µs", &self.service, percent).beside(
+                "kernel",
+                &self.kernel,
+                percent,
+            )
+        };
+        let mut measures = vec![of(50).at_most(AtMost::TimesBeside(2.5)), of(99)];
+        if self.lost > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "a count of some thousands")]
+            let lost = self.lost as f64;
+            measures.push(Measure::new("arp", format!("{figure}: never came"), "times", lost));
+        }
+        measures
+    }
+}
+
+fn probe(
+    lab: &Lab,
+    client: &Host,
+    addresses: &[Ipv4Addr],
+    rounds: usize,
+    pause: Duration,
+) -> Result<Answers> {
     let prober = Prober::open(client)?;
     let owners = addresses.iter().map(|address| prober.owner(lab, *address));
     let owners = owners.collect::<Result<Vec<_>>>()?;
@@ -69,7 +88,9 @@ fn probe(lab: &Lab, client: &Host, addresses: &[Ipv4Addr], rounds: usize) -> Res
         let (mut by_service, mut by_kernel) = (None, None);
         // Whoever is asked second finds warmer caches: take turns.
         for turn in [round % 2, (round + 1) % 2] {
-            thread::sleep(PAUSE);
+            if !pause.is_zero() {
+                thread::sleep(pause);
+            }
             if turn == 0 {
                 by_service = prober.exchange(*address)?;
             } else {

@@ -14,7 +14,8 @@ use ferrolb_lab::fault::Cable;
 use ferrolb_lab::plan::Lan;
 use ferrolb_lab::probe::neighbour::Watch;
 use ferrolb_lab::probe::traffic::Traffic;
-use ferrolb_lab::report::line;
+use ferrolb_lab::process::Process;
+use ferrolb_lab::report::{complain, line};
 use ferrolb_lab::scenario::demo;
 use ferrolb_lab::{Control, Result};
 use jiff::Timestamp;
@@ -26,6 +27,10 @@ use crate::subject::Subject;
 
 const QUESTION_PERIOD: Duration = Duration::from_millis(10);
 const PROBES_PER_SECOND: u32 = 200;
+
+/// The time in which a node that came back should have its address again; how long that takes is not
+/// what is measured here.
+const RETURN: Duration = Duration::from_secs(30);
 
 /// Samples of one quantity each, in milliseconds.
 #[derive(Clone, Debug, Default)]
@@ -107,11 +112,17 @@ impl Deaths {
         // The node comes back as a dead one does: after a reboot.
         cable.restore()?;
         lab.speaker(owner.name())?.restart()?;
-        wait_until("the former owner has the address again, alone", PATIENCE, || {
+        let returned = wait_until("the former owner has the address again", RETURN, || {
             let answers = cluster.ask(address)?;
             let alone = answers.len() == 1 && answers.contains(&mac);
             Ok(if alone { Ok(()) } else { Err(format!("{answers:?}")) })
-        })?;
+        });
+        if let Err(error) = returned {
+            complain(format_args!("   {error}: all speakers start again"));
+            cluster.speakers()?.into_iter().try_for_each(Process::restart)?;
+            lab.wait_ready(PATIENCE)?;
+            cluster.wait_for_owner(address)?;
+        }
         // Whoever announces anew repeats himself for a while; let it pass.
         thread::sleep(Duration::from_secs(1));
         Ok(())

@@ -25,16 +25,19 @@ pub(super) fn measure(cluster: &Cluster, seconds: usize) -> Result<Vec<Measure>>
     thread::sleep(Duration::from_secs(seconds as u64));
     let after = used()?;
     let writes = writes(cluster)? - writes_before;
-    let busiest =
-        before.1.iter().zip(&after.1).map(|(before, after)| after - before).fold(0.0, f64::max);
+    let speakers: Vec<_> =
+        before.1.iter().zip(&after.1).map(|(before, after)| after - before).collect();
+    let busiest = speakers.iter().copied().fold(0.0, f64::max);
+    let controller = after.0 - before.0;
     let of = |what: &str, unit, value| {
         let figure = format!("at rest, 1,000 Services, {seconds} s: {what}");
         Measure::new("rest", figure, unit, value)
     };
     let limit = AtMost::Value(0.1);
     Ok(vec![
-        of("CPU, controller", "s", after.0 - before.0).at_most(limit),
+        of("CPU, controller", "s", controller).at_most(limit),
         of("CPU, busiest speaker", "s", busiest).at_most(limit),
+        of("CPU, controller and all speakers", "s", controller + speakers.iter().sum::<f64>()),
         of("API writes", "", writes).at_most(AtMost::Value(0.0)),
     ])
 }
