@@ -11,7 +11,7 @@
 //! after the first one stopped showing it ([`exposure`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use ferrolb_addr::Family;
@@ -195,10 +195,13 @@ impl Ledger {
         }
     }
 
-    /// Nobody is given the address of a node, or one that somebody keeps, unless he asks for it.
+    /// Nobody is given an address that nodes answer to, or one that somebody keeps, unless he asks
+    /// for it.
     fn reserve(&mut self) {
-        let nodes = self.nodes.values().flatten();
-        self.allocator.set_reserved(nodes.chain(self.kept.addresses()).copied().collect());
+        let nodes = || self.nodes.values().flatten().copied();
+        let routers = nodes().filter_map(subnet_routers);
+        let kept = self.kept.addresses().copied();
+        self.allocator.set_reserved(nodes().chain(routers).chain(kept).collect());
     }
 
     fn decide(&mut self, turn: Turn, key: &ServiceKey, effects: &mut Vec<Effect>) {
@@ -386,6 +389,15 @@ fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
         Some(value) => map.insert(key, value),
         None => map.remove(&key),
     };
+}
+
+/// The Subnet-Router anycast address of a node's network (RFC 4291 2.6.1), taken to be a /64: the
+/// kernel of each node that forwards answers for it.
+fn subnet_routers(node: IpAddr) -> Option<IpAddr> {
+    match node {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(Ipv6Addr::from(u128::from(address) >> 64 << 64).into()),
+    }
 }
 
 #[cfg(test)]

@@ -566,3 +566,28 @@ fn figures_follow_the_last_deletion() {
     assert_eq!(figures, [Effect::Figures("p".into(), Some(free))]);
     assert_eq!(free.assigned_v4, 0);
 }
+
+#[test]
+fn what_nodes_answer_to_is_not_given_unasked() {
+    let mut cluster = Cluster::new(&[("lan", &["fd00:1::/64"])]);
+    let node = ferrolb_model::Node {
+        name: "node1".into(),
+        labels: BTreeMap::new(),
+        network_unavailable: false,
+        addresses: ["fd00:1::1".parse().unwrap()].into(),
+    };
+    cluster.ledger.apply(Change::Node(node.name.clone(), Some(node)));
+    let v6 = |service: &mut Service| {
+        service.cluster_ips = vec!["fd00:10::1".to_owned()];
+        service.primary_family = Family::V6;
+    };
+    cluster.edit("web", v6);
+    cluster.settle();
+    assert_eq!(cluster.status("web"), ["fd00:1::2"], "neither the routers' address nor the node's");
+    cluster.edit("fixed", |service| {
+        v6(service);
+        service.load_balancer_ip = Some("fd00:1::".to_owned());
+    });
+    cluster.settle();
+    assert_eq!(cluster.status("fixed"), ["fd00:1::"]);
+}
