@@ -21,6 +21,7 @@ pub mod probes;
 pub mod rows;
 pub mod shutdown;
 pub mod status;
+pub mod version;
 pub mod watch;
 
 mod backoff;

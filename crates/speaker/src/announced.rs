@@ -27,12 +27,12 @@ pub(crate) enum Answer {
 
 impl Announced {
     /// Replaces the announcement of a Service and returns what changes on the wire.
-    pub(crate) fn set(&mut self, key: &ServiceKey, new: Option<Announcement>) -> Vec<Answer> {
-        let old = match &new {
+    pub(crate) fn set(&mut self, key: &ServiceKey, new: Option<&Announcement>) -> Vec<Answer> {
+        let old = match new {
             Some(announcement) => self.services.insert(key.clone(), announcement.clone()),
             None => self.services.remove(key),
         };
-        let touched: BTreeSet<IpAddr> = [&old, &new]
+        let touched: BTreeSet<IpAddr> = [old.as_ref(), new]
             .into_iter()
             .flatten()
             .flat_map(|a| &a.addresses)
@@ -41,7 +41,7 @@ impl Announced {
         let mut answers = Vec::new();
         for ip in touched {
             let before = self.answered(ip);
-            let wanted = new.iter().flat_map(|a| &a.addresses).find(|(other, _)| *other == ip);
+            let wanted = new.into_iter().flat_map(|a| &a.addresses).find(|(other, _)| *other == ip);
             let announcers = self.addresses.entry(ip).or_default();
             match wanted {
                 Some((_, interfaces)) => announcers.insert(key.clone(), interfaces.clone()),
@@ -62,11 +62,6 @@ impl Announced {
     /// The announcement of a Service, if this node makes one.
     pub(crate) fn service(&self, key: &ServiceKey) -> Option<&Announcement> {
         self.services.get(key)
-    }
-
-    /// Services this node announces, in order.
-    pub(crate) fn services(&self) -> impl Iterator<Item = (&ServiceKey, &Announcement)> {
-        self.services.iter()
     }
 
     fn answered(&self, ip: IpAddr) -> Option<Interfaces> {
@@ -102,11 +97,11 @@ mod tests {
         let foo = mk_announcement(&[(v4, Interfaces::All), (v6, Interfaces::All)]);
         let bar = mk_announcement(&[(v4, Interfaces::All)]);
         let on = |ip: &str| Answer::On(ip.parse().unwrap(), Interfaces::All);
-        assert_eq!(announced.set(&mk_key("foo"), Some(foo)), [on(v4), on(v6)]);
-        assert_eq!(announced.set(&mk_key("bar"), Some(bar)), []);
+        assert_eq!(announced.set(&mk_key("foo"), Some(&foo)), [on(v4), on(v6)]);
+        assert_eq!(announced.set(&mk_key("bar"), Some(&bar)), []);
         assert_eq!(announced.set(&mk_key("foo"), None), [Answer::Off(v6.parse().unwrap())]);
         assert_eq!(announced.set(&mk_key("bar"), None), [Answer::Off(v4.parse().unwrap())]);
-        assert_eq!(announced.services().count(), 0);
+        assert_eq!(announced.service(&mk_key("foo")), None);
     }
 
     #[test]
@@ -114,11 +109,11 @@ mod tests {
         let mut announced = Announced::default();
         let ip = "192.168.1.20";
         let on = |names: &[&str]| Answer::On(ip.parse().unwrap(), mk_interfaces(names));
-        let mk = |names: &[&str]| Some(mk_announcement(&[(ip, mk_interfaces(names))]));
-        assert_eq!(announced.set(&mk_key("a"), mk(&["eth0"])), [on(&["eth0"])]);
-        assert_eq!(announced.set(&mk_key("b"), mk(&["eth1"])), [on(&["eth0", "eth1"])]);
-        assert_eq!(announced.set(&mk_key("a"), mk(&["eth1"])), [on(&["eth1"])]);
-        assert_eq!(announced.set(&mk_key("a"), mk(&["eth1"])), []);
+        let mk = |names: &[&str]| mk_announcement(&[(ip, mk_interfaces(names))]);
+        assert_eq!(announced.set(&mk_key("a"), Some(&mk(&["eth0"]))), [on(&["eth0"])]);
+        assert_eq!(announced.set(&mk_key("b"), Some(&mk(&["eth1"]))), [on(&["eth0", "eth1"])]);
+        assert_eq!(announced.set(&mk_key("a"), Some(&mk(&["eth1"]))), [on(&["eth1"])]);
+        assert_eq!(announced.set(&mk_key("a"), Some(&mk(&["eth1"]))), []);
         assert!(announced.service(&mk_key("a")).is_some());
     }
 }

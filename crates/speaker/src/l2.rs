@@ -70,6 +70,8 @@ pub(crate) struct Layer2 {
     open: BTreeMap<IfIndex, Answerer>,
     /// Names of all interfaces that are not excluded, whether they can answer or not.
     names: BTreeSet<String>,
+    /// Some interface that can answer could not be opened.
+    incomplete: bool,
     _announcer: Announcer,
 }
 
@@ -107,6 +109,7 @@ impl Layer2 {
             wanted: BTreeMap::new(),
             open: BTreeMap::new(),
             names: BTreeSet::new(),
+            incomplete: false,
             _announcer: announcer,
         };
         layer2.take_links(&links()?);
@@ -119,9 +122,9 @@ impl Layer2 {
     }
 
     /// Answers for `ip` on `interfaces` from now on, and tells the network when that is news.
-    pub(crate) fn answer_on(&mut self, ip: IpAddr, interfaces: model::Interfaces) {
+    pub(crate) fn answer_on(&mut self, ip: IpAddr, interfaces: &model::Interfaces) {
         self.wanted.insert(ip, interfaces.clone());
-        let resolved = self.resolve(&interfaces);
+        let resolved = self.resolve(interfaces);
         {
             let mut answers = self.shared.answers.write();
             let counters = self.metrics.layer2(ip);
@@ -168,6 +171,11 @@ impl Layer2 {
         &self.names
     }
 
+    /// Whether every interface that can answer does.
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.incomplete && self.open.values().all(Answerer::is_running)
+    }
+
     /// Takes over the interfaces of the host as they are now: opens, closes and follows changes of
     /// address or name. Returns whether the set of names changed.
     pub(crate) fn take_links(&mut self, links: &[ferrolb_sys::Link]) -> bool {
@@ -186,7 +194,8 @@ impl Layer2 {
         for index in closed {
             self.close(index);
         }
-        for usable in usable.into_values() {
+        self.incomplete = false;
+        for usable in usable.values() {
             self.open_or_update(usable);
         }
         let changed = names != self.names;
@@ -200,19 +209,18 @@ impl Layer2 {
         let Some(answerer) = self.open.remove(&index) else { return };
         self.shared.outlets.write().remove(&index);
         self.shared.schedule.lock().remove_port(index);
-        info!(
-            event = "deleteResponder",
-            interface = answerer.name(),
-            "interface does not answer any more"
-        );
+        for kind in kinds(answerer.speaks_arp(), answerer.speaks_ndp()) {
+            let event = format!("delete{kind}Responder");
+            info!(event, interface = answerer.name(), "interface does not answer any more");
+        }
     }
 
-    fn open_or_update(&mut self, usable: Usable) {
+    fn open_or_update(&mut self, usable: &Usable) {
         let index = usable.port.index;
         if let Some(answerer) = self.open.get_mut(&index)
-            && answerer.serves(&usable)
+            && answerer.serves(usable)
         {
-            let passes_again = answerer.update(&usable);
+            let passes_again = answerer.update(usable);
             if let Some(outlet) = self.shared.outlets.write().get_mut(&index) {
                 outlet.port = usable.port;
             }
@@ -225,23 +233,23 @@ impl Layer2 {
         }
         self.close(index);
         let name = usable.name.clone();
-        match Answerer::start(&usable, Arc::clone(&self.shared)) {
+        match Answerer::start(usable, Arc::clone(&self.shared)) {
             Ok(answerer) => {
                 let outlet = Outlet { port: usable.port, sockets: answerer.sockets() };
                 self.shared.outlets.write().insert(index, outlet);
                 self.shared.schedule.lock().set_port(usable.port);
-                info!(
-                    event = "createResponder",
-                    interface = name,
-                    mac = %usable.port.mac,
-                    arp = usable.arp,
-                    ndp = usable.ndp,
-                    "interface answers"
-                );
+                for kind in kinds(usable.arp, usable.ndp) {
+                    let (event, mac) = (format!("create{kind}Responder"), usable.port.mac);
+                    info!(event, interface = name, %mac, "interface answers");
+                }
                 self.open.insert(index, answerer);
             }
             Err(error) => {
-                error!(op = "createResponder", interface = name, %error, "interface cannot answer");
+                self.incomplete = true;
+                for kind in kinds(usable.arp, usable.ndp) {
+                    let op = format!("create{kind}Responder");
+                    error!(op, interface = name, %error, "interface cannot answer");
+                }
             }
         }
     }
@@ -273,6 +281,11 @@ impl Layer2 {
             ),
         }
     }
+}
+
+/// What an interface answers, as upstream's log lines name it.
+fn kinds(arp: bool, ndp: bool) -> impl Iterator<Item = &'static str> {
+    [(arp, "ARP"), (ndp, "NDP")].into_iter().filter_map(|(is, kind)| is.then_some(kind))
 }
 
 impl Drop for Layer2 {

@@ -46,6 +46,8 @@ pub(crate) struct View {
     pub(crate) returns: u64,
     /// The departure is complete.
     pub(crate) released: bool,
+    /// Counts the changes of `candidates`.
+    pub(crate) revision: u64,
 }
 
 /// An address that each peer announces, for questions on the wire; kept by the owner task.
@@ -63,7 +65,7 @@ pub(crate) struct Members {
 #[derive(Default)]
 struct Orders {
     peers: Option<BTreeMap<Arc<str>, SocketAddr>>,
-    settled: bool,
+    settled: Option<u64>,
     drain: bool,
     stop: bool,
 }
@@ -121,9 +123,9 @@ impl Members {
         self.order(|orders| orders.peers = Some(peers));
     }
 
-    /// The last view is acted on.
-    pub(crate) fn settled(&self) {
-        self.order(|orders| orders.settled = true);
+    /// The view of this revision is acted on.
+    pub(crate) fn settled(&self, revision: u64) {
+        self.order(|orders| orders.settled = Some(revision));
     }
 
     /// Takes leave; [`View::released`] says when it is complete.
@@ -203,7 +205,8 @@ impl Watcher {
             self.detector.set_peers(now, peers.keys().cloned());
             self.addresses = peers;
         }
-        if orders.settled {
+        // A newer view may leave more to be taken over than the one that was acted on.
+        if orders.settled == Some(self.publish.borrow().revision) {
             self.detector.settled(now);
         }
         if orders.drain {
@@ -246,7 +249,10 @@ impl Watcher {
                 let names: Vec<&str> = candidates.iter().map(|name| &**name).collect();
                 info!(event = "membersChanged", members = names.join(","), "candidates changed");
                 let candidates = candidates.iter().map(|name| NodeName::from(&**name)).collect();
-                self.publish.send_modify(|view| view.candidates = Some(candidates));
+                self.publish.send_modify(|view| {
+                    view.candidates = Some(candidates);
+                    view.revision += 1;
+                });
             }
             Event::AskWire { peer } => self.ask_wire(peer, now),
             Event::PeerSilent { peer, silence, limit } => {
@@ -257,6 +263,8 @@ impl Watcher {
                 warn!(
                     event = "peerDead",
                     peer = &*peer,
+                    "node name" = &*peer,
+                    "node event" = "NodeLeave",
                     silence = ?death.silence,
                     confirmation = ?death.confirmation,
                     witnesses,
@@ -264,7 +272,14 @@ impl Watcher {
                 );
             }
             Event::PeerBack { peer, previous } => {
-                info!(event = "peerBack", peer = &*peer, ?previous, "a speaker is heard");
+                info!(
+                    event = "peerBack",
+                    peer = &*peer,
+                    "node name" = &*peer,
+                    "node event" = "NodeJoin",
+                    ?previous,
+                    "a speaker is heard"
+                );
                 if previous == Previous::Dead {
                     self.publish.send_modify(|view| view.returns += 1);
                 }
@@ -299,7 +314,7 @@ impl Watcher {
                 );
             }
             Event::SelfSuspect(false) => {
-                info!(event = "notIsolated", "enough speakers are heard again")
+                info!(event = "notIsolated", "enough speakers are heard again");
             }
             Event::Released { confirmed } => {
                 info!(event = "released", confirmed, "others have taken over");

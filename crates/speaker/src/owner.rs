@@ -1,32 +1,33 @@
 //! The owner task: all state of the speaker, and what follows from each change of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ferrolb_api::ServiceL2Status;
-use ferrolb_api::reasons::EventReason;
 use ferrolb_ipam::{NodeName, ServiceKey};
-use ferrolb_kube_rt::events::{EventType, ObjectRef, Recorder};
-use ferrolb_kube_rt::metrics::{AnnouncedLabels, ClientMetrics, SpeakerMetrics};
+use ferrolb_kube_rt::events::Recorder;
+use ferrolb_kube_rt::metrics::{ClientMetrics, SpeakerMetrics};
 use ferrolb_kube_rt::probes::{Check, Pulse};
 use ferrolb_kube_rt::status::{self, Outcome as WriteOutcome, Write, Writer};
-use ferrolb_kube_rt::{Inbox, Resource};
+use ferrolb_kube_rt::{Inbox, Post, Resource};
 use ferrolb_model as model;
 use ferrolb_model::{
-    Announcement, Change, Config, ConfigObjects, Interfaces, Outcome, Reason, Revision, Snapshot,
-    SpeakerPod,
+    Announcement, Change, Config, ConfigObjects, Interfaces, Revision, Snapshot, SpeakerPod,
 };
-use ferrolb_sys::LinkWatch;
+use ferrolb_sys::{Link, LinkWatch};
 use tokio::sync::watch;
-use tracing::{debug, error, info, warn};
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, info, warn};
+
+mod report;
 
 use crate::announced::{Announced, Answer};
 use crate::l2::Layer2;
-use crate::l2status::{Action, OwnerPod, Reconciler};
+use crate::l2status::{Action, Again, OwnerPod, Reconciler};
 use crate::members::{Announcers, Members, View};
-use crate::topics::{Message, StatusKey, Topic};
+use crate::topics::{Message, STATUSES, StatusKey, Topic};
 
 /// Facts taken in at once.
 const BATCH: usize = 4096;
@@ -34,8 +35,12 @@ const BATCH: usize = 4096;
 const BEAT: Duration = Duration::from_secs(5);
 /// The longest a leaving speaker answers for successors that have not confirmed.
 const LEAVE: Duration = Duration::from_millis(500);
-/// Protocol of our announcements, in metrics and events.
-const PROTOCOL: &str = "layer2";
+/// Pause when interfaces cannot be followed.
+const LINK_PAUSE: Duration = Duration::from_secs(1);
+/// Pause before a status object that somebody else has written is looked at again.
+const SOON: Duration = Duration::from_secs(1);
+/// Pause before a write that the server refuses is tried again.
+const LATE: Duration = Duration::from_secs(15);
 
 /// What an owner is made of.
 pub(crate) struct Parts {
@@ -50,6 +55,7 @@ pub(crate) struct Parts {
     pub(crate) members_known: Check,
     pub(crate) announcers: Announcers,
     pub(crate) writer: Writer<StatusKey>,
+    pub(crate) post: Post<Topic, Message>,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: SpeakerMetrics,
     pub(crate) client_metrics: ClientMetrics,
@@ -66,12 +72,20 @@ pub(crate) struct Owner {
     reconfigure: bool,
     pods: BTreeMap<Arc<str>, SpeakerPod>,
     announced: Announced,
+    /// The Services this node has said it announces, by their uid.
+    assigned: BTreeMap<ServiceKey, Arc<str>>,
+    /// Addresses that cannot be announced here, for want of their interfaces.
+    impossible: BTreeMap<ServiceKey, Vec<IpAddr>>,
     statuses: Reconciler,
     /// Services to decide about.
     due: BTreeSet<ServiceKey>,
     /// Services whose status objects are to be looked at.
     statuses_due: BTreeSet<ServiceKey>,
     returns: u64,
+    /// The view that is not acted on yet.
+    unsettled: Option<u64>,
+    /// When interfaces may be asked for again after an error.
+    links_rest: Option<Instant>,
 }
 
 impl Owner {
@@ -91,9 +105,13 @@ impl Owner {
             reconfigure: true,
             pods: BTreeMap::new(),
             announced: Announced::default(),
+            assigned: BTreeMap::new(),
+            impossible: BTreeMap::new(),
             due: BTreeSet::new(),
             statuses_due: BTreeSet::new(),
             returns: 0,
+            unsettled: None,
+            links_rest: None,
         }
     }
 
@@ -111,11 +129,14 @@ impl Owner {
                 biased;
                 () = &mut stop => break,
                 () = changed(&mut view) => self.take_view(&mut view),
-                links = self.parts.links.next() => match links {
-                    Ok(links) => self.take_links(&links),
+                links = next_links(&mut self.parts.links, self.links_rest) => match links {
+                    Ok(links) => {
+                        self.links_rest = None;
+                        self.take_links(&links);
+                    }
                     Err(error) => {
                         error!(op = "watchInterfaces", %error, "cannot follow interfaces");
-                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        self.links_rest = Some(Instant::now() + LINK_PAUSE);
                     }
                 },
                 entries = inbox.recv_ready(BATCH) => {
@@ -123,7 +144,7 @@ impl Owner {
                         self.take(message);
                     }
                 }
-                _ = beat.tick() => {}
+                _ = beat.tick() => self.retry_links(),
             }
             self.parts.pulse.beat();
             self.work();
@@ -168,7 +189,14 @@ impl Owner {
                 let concerned = self.statuses.see(&name, row);
                 self.statuses_due.extend(concerned);
             }
-            Message::StatusWritten(key, outcome) => self.status_written(&key, &outcome),
+            Message::StatusWritten(key, outcome) => self.status_written(key, &outcome),
+            Message::StatusAgain(service) => {
+                self.statuses_due.insert(service);
+            }
+            Message::Synced(STATUSES) => {
+                let concerned = self.statuses.set_listed();
+                self.statuses_due.extend(concerned);
+            }
             Message::Synced(name) => {
                 self.parts.missing.retain(|missing| *missing != name);
                 if self.parts.missing.is_empty() {
@@ -184,11 +212,10 @@ impl Owner {
     }
 
     fn take_pod(&mut self, name: Arc<str>, pod: Option<SpeakerPod>) {
-        if *name == *self.parts.pod {
-            self.statuses.set_owner(
-                pod.as_ref()
-                    .map(|pod| OwnerPod { name: Arc::clone(&pod.name), uid: Arc::clone(&pod.uid) }),
-            );
+        if let Some(pod) = pod.as_ref().filter(|pod| *pod.name == *self.parts.pod) {
+            let owner = OwnerPod { name: Arc::clone(&pod.name), uid: Arc::clone(&pod.uid) };
+            let concerned = self.statuses.set_owner(owner);
+            self.statuses_due.extend(concerned);
         }
         set(&mut self.pods, name, pod);
         let Some(members) = &self.parts.members else { return };
@@ -202,7 +229,7 @@ impl Owner {
 
     fn take_view(&mut self, view: &mut Option<watch::Receiver<View>>) {
         let Some(view) = view else { return };
-        let View { candidates, returns, .. } = view.borrow_and_update().clone();
+        let View { candidates, returns, revision, .. } = view.borrow_and_update().clone();
         if let Some(candidates) = candidates {
             self.parts.members_known.ready();
             self.apply(Change::Members(model::Members::Known(candidates)));
@@ -211,15 +238,20 @@ impl Owner {
             self.returns = returns;
             self.parts.layer2.announce_again();
         }
-        if self.parts.missing.is_empty() {
-            self.decide_due();
-            if let Some(members) = &self.parts.members {
-                members.settled();
+        self.unsettled = Some(revision);
+    }
+
+    /// Interfaces that could not be opened may have recovered without a word.
+    fn retry_links(&mut self) {
+        if !self.parts.layer2.is_complete() {
+            match ferrolb_sys::links() {
+                Ok(links) => self.take_links(&links),
+                Err(error) => error!(op = "watchInterfaces", %error, "cannot list interfaces"),
             }
         }
     }
 
-    fn take_links(&mut self, links: &[ferrolb_sys::Link]) {
+    fn take_links(&mut self, links: &[Link]) {
         if self.parts.layer2.take_links(links) {
             // Some named interface may have come or gone.
             let named = |interfaces: &Interfaces| matches!(interfaces, Interfaces::Named(_));
@@ -241,6 +273,9 @@ impl Owner {
             self.configure();
         }
         self.decide_due();
+        if let (Some(revision), Some(members)) = (self.unsettled.take(), &self.parts.members) {
+            members.settled(revision);
+        }
         for service in std::mem::take(&mut self.statuses_due) {
             for (name, action) in self.statuses.reconcile(&service) {
                 self.write_status(name, service.clone(), action);
@@ -303,125 +338,49 @@ impl Owner {
     fn act(&mut self, key: &ServiceKey, revision: &Revision) {
         let before = self.announced.service(key).cloned();
         let after = self.possible(key, revision);
-        if before == after {
-            self.explain(key, revision);
-            return;
-        }
-        for answer in self.announced.set(key, after.clone()) {
-            match answer {
-                Answer::On(ip, interfaces) => self.parts.layer2.answer_on(ip, interfaces),
-                Answer::Off(ip) => self.parts.layer2.answer_off(ip),
+        if before != after {
+            for answer in self.announced.set(key, after.as_ref()) {
+                match answer {
+                    Answer::On(ip, interfaces) => self.parts.layer2.answer_on(ip, &interfaces),
+                    Answer::Off(ip) => self.parts.layer2.answer_off(ip),
+                }
             }
+            self.count(key, before.as_ref(), after.as_ref());
+            self.statuses.want(key, after.as_ref());
+            self.statuses_due.insert(key.clone());
         }
-        self.count(key, before.as_ref(), after.as_ref());
-        self.statuses.want(key, after.as_ref());
-        self.statuses_due.insert(key.clone());
         match &after {
-            Some(announcement) => self.tell_announced(key, announcement),
-            None => {
-                let reason = revision.after.reason().map_or("interfaceMissing", Reason::code);
-                let message = revision.after.reason().map(ToString::to_string).unwrap_or_default();
-                info!(event = "serviceWithdrawn", service = %key, reason, message);
-            }
+            Some(announcement) => self.tell_announced(key, announcement, before != after),
+            None => self.tell_silent(key, revision, before.as_ref()),
         }
     }
 
     /// What of the verdict this node can do: an address whose interfaces it has none of cannot be
-    /// announced, which is told once per verdict.
-    fn possible(&self, key: &ServiceKey, revision: &Revision) -> Option<Announcement> {
-        let announcement = revision.after.announcement()?;
+    /// announced.
+    fn possible(&mut self, key: &ServiceKey, revision: &Revision) -> Option<Announcement> {
+        let Some(announcement) = revision.after.announcement() else {
+            self.impossible.remove(key);
+            return None;
+        };
         let layer2 = &self.parts.layer2;
-        let (possible, impossible): (Vec<_>, Vec<_>) = announcement
+        let (addresses, impossible): (Vec<_>, Vec<_>) = announcement
             .addresses
             .iter()
             .cloned()
             .partition(|(_, interfaces)| layer2.has_any(interfaces));
-        for (ip, interfaces) in impossible {
-            let node = &self.parts.node;
-            warn!(
-                op = "SetBalancer",
-                service = %key,
-                %ip,
-                wanted = %interfaces,
-                present = ?layer2.names(),
-                "this node has none of the interfaces to announce on"
-            );
-            let message = format!(
-                "cannot announce \"{ip}\" from node \"{node}\" with protocol \"{PROTOCOL}\": \
-                 it has none of the interfaces {interfaces}"
-            );
-            self.record(key, EventReason::AnnounceFailed, message);
-        }
-        (!possible.is_empty())
-            .then(|| Announcement { pool: announcement.pool.clone(), addresses: possible })
-    }
-
-    /// Says why a Service is silent when that is news. Nobody else speaks for a Service that no
-    /// node can announce: the first of those that would like to does.
-    fn explain(&self, key: &ServiceKey, revision: &Revision) {
-        let Outcome::Silent(reason) = &revision.after.outcome else { return };
-        let known = revision.before.as_ref().and_then(|verdict| verdict.reason());
-        if known == Some(reason) {
-            return;
-        }
-        debug!(event = "notAnnounced", service = %key, reason = reason.code(), message = %reason);
-        if let Reason::NoEligibleNodes { dropped } = reason {
-            warn!(event = "notAnnounced", service = %key, reason = reason.code(), "{reason}");
-            if dropped.first().is_some_and(|(node, _)| *node == self.parts.node) {
-                self.record(key, EventReason::AnnounceFailed, reason.to_string());
+        let ips: Vec<IpAddr> = impossible.iter().map(|(ip, _)| *ip).collect();
+        let known = if ips.is_empty() {
+            self.impossible.remove(key)
+        } else {
+            self.impossible.insert(key.clone(), ips)
+        };
+        for (ip, interfaces) in &impossible {
+            if !known.iter().flatten().any(|known| known == ip) {
+                self.tell_impossible(key, *ip, interfaces);
             }
         }
-    }
-
-    fn tell_announced(&self, key: &ServiceKey, announcement: &Announcement) {
-        let ips: Vec<_> = announcement.addresses.iter().map(|(ip, _)| ip.to_string()).collect();
-        info!(
-            event = "serviceAnnounced",
-            service = %key,
-            ips = ips.join(","),
-            pool = %announcement.pool,
-            protocol = PROTOCOL,
-            "service has IP, announcing"
-        );
-        let node = &self.parts.node;
-        let message = format!("announcing from node \"{node}\" with protocol \"{PROTOCOL}\"");
-        self.record(key, EventReason::NodeAssigned, message);
-    }
-
-    fn count(&self, key: &ServiceKey, before: Option<&Announcement>, after: Option<&Announcement>) {
-        let ips = |announcement: Option<&Announcement>| -> BTreeSet<_> {
-            announcement.into_iter().flat_map(|a| &a.addresses).map(|(ip, _)| *ip).collect()
-        };
-        let (before, after) = (ips(before), ips(after));
-        let labels = |ip: &std::net::IpAddr| AnnouncedLabels {
-            service: key.to_string(),
-            protocol: PROTOCOL.to_owned(),
-            node: self.parts.node.to_string(),
-            ip: ip.to_string(),
-        };
-        for ip in before.difference(&after) {
-            self.parts.metrics.withdrawn(&labels(ip));
-        }
-        for ip in after.difference(&before) {
-            self.parts.metrics.announced(&labels(ip));
-        }
-    }
-
-    fn record(&self, key: &ServiceKey, reason: EventReason, message: String) {
-        let Some(service) = self.snapshot.service(key) else { return };
-        let object = ObjectRef {
-            api_version: "v1".into(),
-            kind: "Service".into(),
-            namespace: Arc::clone(&key.namespace),
-            name: Arc::clone(&key.name),
-            uid: Arc::clone(&service.uid),
-            resource_version: Arc::clone(&service.resource_version),
-        };
-        let event_type = match reason.event_type() {
-            ferrolb_api::reasons::EventType::Normal => EventType::Normal,
-            ferrolb_api::reasons::EventType::Warning => EventType::Warning,
-        };
-        self.parts.recorder.record(&object, event_type, reason.as_str(), message);
+        let pool = announcement.pool.clone();
+        (!addresses.is_empty()).then_some(Announcement { pool, addresses })
     }
 
     fn write_status(&self, name: Arc<str>, service: ServiceKey, action: Action) {
@@ -429,6 +388,9 @@ impl Owner {
             Action::Create(object) => (status::Action::Create(object), None),
             Action::SetStatus(body) => {
                 (status::Action::Patch { body, resource_version: None }, Some("status"))
+            }
+            Action::SetOwner(body) => {
+                (status::Action::Patch { body, resource_version: None }, None)
             }
             Action::Delete => (status::Action::Delete, None),
         };
@@ -442,16 +404,37 @@ impl Owner {
         self.parts.writer.submit(StatusKey { name, service }, write);
     }
 
-    fn status_written(&mut self, key: &StatusKey, outcome: &WriteOutcome) {
+    fn status_written(&mut self, key: StatusKey, outcome: &WriteOutcome) {
+        let StatusKey { name, service } = key;
         if let WriteOutcome::Failed(error) = outcome {
-            error!(op = "writeStatus", service = %key.service, %error, "cannot write a status object");
+            error!(op = "writeStatus", %service, %error, "cannot write a status object");
         }
-        let service = self.statuses.written(&key.name, &key.service);
-        // A refusal is tried again with the next change; everything else may have left work.
-        if !matches!(outcome, WriteOutcome::Failed(_)) {
-            self.statuses_due.insert(service);
-        }
+        let pause = match self.statuses.written(&name, outcome) {
+            Again::Now => {
+                self.statuses_due.insert(service);
+                return;
+            }
+            Again::Soon => SOON,
+            Again::Late => LATE,
+        };
+        let post = self.parts.post.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            let topic = Topic::StatusAgain(service.clone());
+            post.send(topic, Message::StatusAgain(service)).await;
+        });
     }
+}
+
+/// The interfaces as they are next, but not before `rest`. Cancel safe.
+async fn next_links(
+    links: &mut LinkWatch,
+    rest: Option<Instant>,
+) -> Result<Vec<Link>, ferrolb_sys::Error> {
+    if let Some(rest) = rest {
+        sleep_until(rest).await;
+    }
+    links.next().await
 }
 
 /// Waits for the next view; for ever if failure detection is off.
@@ -461,7 +444,7 @@ async fn changed(view: &mut Option<watch::Receiver<View>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferrolb_kube_rt::events::Recorder;
-use ferrolb_kube_rt::metrics::{ClientMetrics, Registry, SpeakerMetrics};
+use ferrolb_kube_rt::metrics::{
+    ClientMetrics, ProcessFacts, Registry, SpeakerMetrics, register_process,
+};
 use ferrolb_kube_rt::probes::Probes;
 use ferrolb_kube_rt::status::Writer;
 use ferrolb_kube_rt::{admin, client, inbox, shutdown};
 use ferrolb_model as model;
+use ferrolb_sys::ProcessUsage;
 use tracing::{info, warn};
 
 use crate::l2::exclusion::{Exclusion, ExclusionError};
@@ -72,6 +75,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let exclusion = Exclusion::load(&excluded_interfaces)?;
     let client = client::connect(kubeconfig.as_deref()).await?;
     let mut registry = Registry::default();
+    register_process(&mut registry, process_facts);
     let client_metrics = ClientMetrics::register(&mut registry);
     let metrics = SpeakerMetrics::register(&mut registry);
 
@@ -88,7 +92,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     }
     let (post, inbox) = inbox(INBOX);
     let labels = Some(members_settings.labels.as_str()).filter(|labels| !labels.is_empty());
-    let watches = watch_all(&client, &namespace, labels, &client_metrics, &post);
+    let watches = watch_all(&client, &namespace, labels, &pod, &client_metrics, &post);
     for (name, watch) in &watches.required {
         let state = watch.state();
         probes.require(*name, move || state.missing());
@@ -115,7 +119,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         members_port: members_settings.port,
         members_known,
         announcers,
-        writer: Writer::new(client.clone(), post, StatusKey::report),
+        writer: Writer::new(client.clone(), post.clone(), StatusKey::report),
+        post,
         recorder: Recorder::new(client, COMPONENT),
         metrics,
         client_metrics,
@@ -152,6 +157,17 @@ fn start_members(
     let address = SocketAddr::new(address, settings.port);
     let config = members::config(node, key);
     Ok(Some(Members::start(config, address, random(), witness, announcers)?))
+}
+
+/// What the kernel knows of this process; zeros when it does not say.
+fn process_facts() -> ProcessFacts {
+    let Ok(usage) = ProcessUsage::read() else { return ProcessFacts::default() };
+    ProcessFacts {
+        cpu_seconds: usage.cpu.as_secs_f64(),
+        resident_bytes: usage.resident_memory,
+        open_fds: usage.open_fds,
+        start_time_seconds: usage.started.as_secs_f64(),
+    }
 }
 
 /// A number that no two lives of this process share.

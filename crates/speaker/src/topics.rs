@@ -15,6 +15,9 @@ use kube::Client;
 
 use crate::l2status;
 
+/// Name of the watch of status objects, in [`Message::Synced`].
+pub(crate) const STATUSES: &str = "servicel2statuses";
+
 /// What an entry is about; a newer entry replaces an older one.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Topic {
@@ -27,6 +30,7 @@ pub(crate) enum Topic {
     Pod(Arc<str>),
     Status(Arc<str>),
     StatusWritten(Arc<str>),
+    StatusAgain(ServiceKey),
     Synced(&'static str),
 }
 
@@ -43,6 +47,8 @@ pub(crate) enum Message {
     Status(Arc<str>, Option<l2status::Row>),
     /// The write of a status object ended.
     StatusWritten(StatusKey, Outcome),
+    /// Look at the status objects of a Service once more.
+    StatusAgain(ServiceKey),
     /// A watch has said everything there is.
     Synced(&'static str),
 }
@@ -68,11 +74,13 @@ pub(crate) struct Watches {
     _others: Vec<Watch>,
 }
 
-/// Watches everything a speaker decides by. `speakers` is the label selector of speaker Pods.
+/// Watches everything a speaker decides by. `speakers` is the label selector of speaker Pods; without
+/// one, only the own Pod `own_pod` is followed, unless its name is empty.
 pub(crate) fn watch_all(
     client: &Client,
     namespace: &str,
     speakers: Option<&str>,
+    own_pod: &str,
     metrics: &ClientMetrics,
     post: &Post<Topic, Message>,
 ) -> Watches {
@@ -156,29 +164,28 @@ pub(crate) fn watch_all(
         post.clone(),
         |update| {
             entry(
-                "servicel2statuses",
+                STATUSES,
                 update,
                 |key| Topic::Status(key.name),
                 |key, row| Message::Status(key.name, row),
             )
         },
     );
-    let pods = speakers.map(|labels| {
-        watch::spawn(
-            WatchSpec::<core::Pod>::namespaced(client.clone(), namespace)
-                .labels(labels)
-                .metrics(metrics),
-            rows::speaker_pod,
-            post.clone(),
-            |update| {
-                entry(
-                    "pods",
-                    update,
-                    |key| Topic::Pod(key.name),
-                    |key, row| Message::Pod(key.name, row),
-                )
-            },
-        )
+    let pods = WatchSpec::<core::Pod>::namespaced(client.clone(), namespace).metrics(metrics);
+    let pods = match speakers {
+        Some(labels) => Some(pods.labels(labels)),
+        None if own_pod.is_empty() => None,
+        None => Some(pods.fields(format!("metadata.name={own_pod}"))),
+    };
+    let pods = pods.map(|spec| {
+        watch::spawn(spec, rows::speaker_pod, post.clone(), |update| {
+            entry(
+                "pods",
+                update,
+                |key| Topic::Pod(key.name),
+                |key, row| Message::Pod(key.name, row),
+            )
+        })
     });
     let mut required = vec![
         ("services", services),
@@ -188,8 +195,12 @@ pub(crate) fn watch_all(
         ("ipaddresspools", pools),
         ("l2advertisements", advertisements),
     ];
-    required.extend(pods.map(|pods| ("pods", pods)));
-    Watches { required, _others: vec![statuses] }
+    let mut others = vec![statuses];
+    match pods {
+        Some(pods) if speakers.is_some() => required.push(("pods", pods)),
+        pods => others.extend(pods),
+    }
+    Watches { required, _others: others }
 }
 
 /// Makes an inbox entry of what a watch says.

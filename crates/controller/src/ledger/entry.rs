@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use ferrolb_api::reasons::{EventReason, EventType};
 use ferrolb_ipam::PoolName;
+use ferrolb_kube_rt::version::{is_at_least, is_newer};
 use ferrolb_model::Service;
 
 use super::messages::{Effect, ServiceRef, WriteResult};
@@ -236,17 +237,4 @@ impl Status {
     fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.texts().filter_map(|text| text.parse().ok()).map(|ip: IpAddr| ip.to_canonical())
     }
-}
-
-/// Whether version `one` is not older than `other`. Versions are opaque; those of real API servers
-/// are numbers that grow (KEP-5504), any other can only be equal.
-fn is_at_least(one: &str, other: &str) -> bool {
-    match (one.parse::<u64>(), other.parse::<u64>()) {
-        (Ok(one), Ok(other)) => one >= other,
-        _ => one == other,
-    }
-}
-
-fn is_newer(one: &str, other: &str) -> bool {
-    one != other && is_at_least(one, other)
 }

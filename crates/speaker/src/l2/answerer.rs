@@ -45,6 +45,11 @@ impl Sockets {
         }
     }
 
+    /// Whether addresses of IPv4 can be announced.
+    fn speaks_arp(&self) -> bool {
+        self.arp.is_some()
+    }
+
     /// Whether addresses of IPv6 can be announced.
     pub(crate) fn speaks_ndp(&self) -> bool {
         self.ndp.is_some()
@@ -92,6 +97,19 @@ impl Answerer {
         &self.name
     }
 
+    pub(crate) fn speaks_arp(&self) -> bool {
+        self.sockets.speaks_arp()
+    }
+
+    pub(crate) fn speaks_ndp(&self) -> bool {
+        self.sockets.speaks_ndp()
+    }
+
+    /// Whether the thread is there.
+    pub(crate) fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     pub(crate) fn sockets(&self) -> Arc<Sockets> {
         Arc::clone(&self.sockets)
     }
@@ -100,7 +118,7 @@ impl Answerer {
     pub(crate) fn serves(&self, usable: &Usable) -> bool {
         self.sockets.arp.is_some() == usable.arp
             && self.sockets.ndp.is_some() == usable.ndp
-            && self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+            && self.is_running()
     }
 
     /// Follows a change of name or address. Returns whether frames pass that did not before.
@@ -195,16 +213,18 @@ impl Reader {
                     }
                 }
                 drop(answers);
+                let is_arp = reply.ip.is_ipv4();
                 match sent {
                     Ok(()) => debug!(
                         event = "answered",
                         interface = self.interface,
                         ip = %reply.ip,
-                        asker_ip = %reply.asker_ip,
-                        asker_mac = %reply.asker_mac,
+                        senderIP = %reply.asker_ip,
+                        senderMAC = %reply.asker_mac,
+                        responseMAC = %self.responder.load().port().mac,
                     ),
                     Err(error) => error!(
-                        op = "reply",
+                        op = if is_arp { "arpReply" } else { "ndpReply" },
                         interface = self.interface,
                         ip = %reply.ip,
                         %error,
@@ -217,7 +237,13 @@ impl Reader {
                 if reason == DropReason::ArpReply || reason == DropReason::MessageType {
                     self.shared.witness.hear(frame);
                 } else if matches!(reason, DropReason::NotMatchInterface) {
-                    debug!(op = "ignore", interface = self.interface, reason = reason.name());
+                    let is_arp =
+                        self.sockets.arp.as_ref().is_some_and(|arp| std::ptr::eq(arp, socket));
+                    debug!(
+                        op = if is_arp { "arpRequestIgnore" } else { "ndpRequestIgnore" },
+                        interface = self.interface,
+                        reason = reason.name(),
+                    );
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Status objects through the eyes of an API server that the test plays.
 
 use ferrolb_api::{InterfaceStatus, ServiceL2StatusStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::*;
 
@@ -17,6 +18,12 @@ fn mk_row(node: &str, shown: bool, interfaces: &[&str]) -> Row {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),
     );
+    object.metadata.resource_version = Some("100".to_owned());
+    object.metadata.owner_references = Some(vec![OwnerReference {
+        kind: "Pod".to_owned(),
+        uid: format!("uid-{node}"),
+        ..OwnerReference::default()
+    }]);
     object.status = shown.then(|| ServiceL2StatusStatus {
         node: node.to_owned(),
         service_name: WEB.1.to_owned(),
@@ -29,6 +36,14 @@ fn mk_row(node: &str, shown: bool, interfaces: &[&str]) -> Row {
     Row::of(object).unwrap()
 }
 
+fn mk_pod(uid: &str) -> OwnerPod {
+    OwnerPod { name: "speaker-1".into(), uid: uid.into() }
+}
+
+fn written(version: &str) -> Outcome {
+    Outcome::Written { name: "any".into(), resource_version: version.into() }
+}
+
 fn mk_announcement(interfaces: Interfaces) -> Announcement {
     Announcement {
         pool: "pool".into(),
@@ -38,61 +53,122 @@ fn mk_announcement(interfaces: Interfaces) -> Announcement {
 
 fn mk_reconciler() -> Reconciler {
     let mut reconciler = Reconciler::new("n1".into(), "metallb-system".to_owned());
-    reconciler.set_owner(Some(OwnerPod { name: "speaker-1".into(), uid: "pod-uid".into() }));
+    reconciler.set_owner(mk_pod("uid-n1"));
+    reconciler.set_listed();
     reconciler
 }
 
-/// Creates the object of an announcement on all interfaces and shows it.
-fn create(reconciler: &mut Reconciler) -> Arc<str> {
+/// The only thing to do.
+fn only(reconciler: &mut Reconciler) -> (Arc<str>, Action) {
+    let mut actions = reconciler.reconcile(&mk_key());
+    assert_eq!(actions.len(), 1, "{actions:?}");
+    actions.remove(0)
+}
+
+/// Has the object of an announcement on all interfaces written to the end.
+fn announce(reconciler: &mut Reconciler) -> Arc<str> {
     reconciler.want(&mk_key(), Some(&mk_announcement(Interfaces::All)));
-    let actions = reconciler.reconcile(&mk_key());
-    let [(name, Action::Create(_))] = actions.as_slice() else { panic!("{actions:?}") };
-    reconciler.see(name, Some(mk_row("n1", false, &[])));
-    reconciler.written(name, &mk_key());
-    Arc::clone(name)
+    let (name, action) = only(reconciler);
+    assert!(matches!(action, Action::Create(_)), "{action:?}");
+    assert_eq!(reconciler.written(&name, &written("100")), Again::Now);
+    let (_, action) = only(reconciler);
+    assert!(matches!(action, Action::SetStatus(_)), "{action:?}");
+    assert_eq!(reconciler.written(&name, &written("101")), Again::Now);
+    assert_eq!(reconciler.reconcile(&mk_key()), []);
+    name
 }
 
 #[test]
 fn k_067_one_object_with_owner_and_labels_then_its_status() {
     let mut reconciler = mk_reconciler();
     reconciler.want(&mk_key(), Some(&mk_announcement(Interfaces::All)));
-    let actions = reconciler.reconcile(&mk_key());
-    let [(name, Action::Create(object))] = actions.as_slice() else { panic!("{actions:?}") };
+    let (name, Action::Create(object)) = only(&mut reconciler) else { panic!() };
     assert_eq!(object["metadata"]["labels"]["metallb.io/node"], "n1");
     assert_eq!(object["metadata"]["labels"]["metallb.io/service-name"], "web");
     assert_eq!(object["metadata"]["labels"]["metallb.io/service-namespace"], "default");
-    assert_eq!(object["metadata"]["ownerReferences"][0]["uid"], "pod-uid");
+    assert_eq!(object["metadata"]["ownerReferences"][0]["uid"], "uid-n1");
     // Nothing more while the write is under way.
     assert_eq!(reconciler.reconcile(&mk_key()), []);
-    reconciler.see(name, Some(mk_row("n1", false, &[])));
-    reconciler.written(name, &mk_key());
-    let actions = reconciler.reconcile(&mk_key());
-    let [(_, Action::SetStatus(patch))] = actions.as_slice() else { panic!("{actions:?}") };
+    reconciler.written(&name, &written("100"));
+    let (_, Action::SetStatus(patch)) = only(&mut reconciler) else { panic!() };
     assert_eq!(patch["status"]["node"], "n1");
-    reconciler.see(name, Some(mk_row("n1", true, &[])));
-    reconciler.written(name, &mk_key());
+    reconciler.written(&name, &written("101"));
+    assert_eq!(reconciler.reconcile(&mk_key()), []);
+}
+
+#[test]
+fn a_late_watch_neither_repeats_nor_undoes_anything() {
+    let mut reconciler = mk_reconciler();
+    let name = announce(&mut reconciler);
+    assert_eq!(reconciler.see(&name, Some(mk_row("n1", false, &[]))), [].into());
+    assert_eq!(reconciler.reconcile(&mk_key()), []);
+    reconciler.want(&mk_key(), None);
+    assert_eq!(only(&mut reconciler), (Arc::clone(&name), Action::Delete));
+    assert_eq!(reconciler.written(&name, &written("")), Again::Now);
+    assert_eq!(reconciler.reconcile(&mk_key()), []);
+}
+
+#[test]
+fn nothing_is_written_before_it_is_known_what_there_is() {
+    let mut reconciler = Reconciler::new("n1".into(), "metallb-system".to_owned());
+    reconciler.want(&mk_key(), Some(&mk_announcement(Interfaces::All)));
+    assert_eq!(reconciler.reconcile(&mk_key()), []);
+    reconciler.see(&"l2-mine".into(), Some(mk_row("n1", true, &[])));
+    assert_eq!(reconciler.set_listed(), [mk_key()].into());
+    assert_eq!(reconciler.reconcile(&mk_key()), []);
+}
+
+#[test]
+fn an_object_that_is_there_already_is_not_made_again_and_again() {
+    let mut reconciler = mk_reconciler();
+    reconciler.want(&mk_key(), Some(&mk_announcement(Interfaces::All)));
+    let (name, _) = only(&mut reconciler);
+    assert_eq!(reconciler.written(&name, &Outcome::Conflict), Again::Soon);
+    reconciler.see(&name, Some(mk_row("n1", true, &[])));
+    assert_eq!(reconciler.reconcile(&mk_key()), []);
+}
+
+#[test]
+fn an_object_that_vanished_is_made_anew() {
+    let mut reconciler = mk_reconciler();
+    let name = announce(&mut reconciler);
+    let two = Interfaces::Named(["eth0".to_owned()].into());
+    reconciler.want(&mk_key(), Some(&mk_announcement(two)));
+    assert!(matches!(only(&mut reconciler), (_, Action::SetStatus(_))));
+    assert_eq!(reconciler.written(&name, &Outcome::Missing), Again::Now);
+    assert!(matches!(only(&mut reconciler), (_, Action::Create(_))));
+}
+
+#[test]
+fn an_object_follows_the_pod_it_goes_with() {
+    let mut reconciler = mk_reconciler();
+    announce(&mut reconciler);
+    assert_eq!(reconciler.set_owner(mk_pod("uid-n1")), [].into());
+    assert_eq!(reconciler.set_owner(mk_pod("uid-next")), [mk_key()].into());
+    let (name, Action::SetOwner(patch)) = only(&mut reconciler) else { panic!() };
+    assert_eq!(patch["metadata"]["ownerReferences"][0]["uid"], "uid-next");
+    reconciler.written(&name, &written("102"));
     assert_eq!(reconciler.reconcile(&mk_key()), []);
 }
 
 #[test]
 fn k_068_interfaces_are_told_sorted_and_compared_as_a_set() {
     let mut reconciler = mk_reconciler();
-    let name = create(&mut reconciler);
-    reconciler.see(&name, Some(mk_row("n1", true, &[])));
+    let name = announce(&mut reconciler);
     let two = Interfaces::Named(["eth1".to_owned(), "eth0".to_owned()].into());
     reconciler.want(&mk_key(), Some(&mk_announcement(two)));
-    let actions = reconciler.reconcile(&mk_key());
-    let [(_, Action::SetStatus(patch))] = actions.as_slice() else { panic!("{actions:?}") };
+    let (_, Action::SetStatus(patch)) = only(&mut reconciler) else { panic!() };
     assert_eq!(patch["status"]["interfaces"], json!([{ "name": "eth0" }, { "name": "eth1" }]));
-    reconciler.written(&name, &mk_key());
-    reconciler.see(&name, Some(mk_row("n1", true, &["eth1", "eth0"])));
+    reconciler.written(&name, &written("102"));
+    let row = Row { version: "103".into(), ..mk_row("n1", true, &["eth1", "eth0"]) };
+    reconciler.see(&name, Some(row));
     assert_eq!(reconciler.reconcile(&mk_key()), []);
 }
 
 #[test]
 fn k_069_what_is_not_announced_has_no_object() {
     let mut reconciler = mk_reconciler();
-    let name = create(&mut reconciler);
+    let name = announce(&mut reconciler);
     reconciler.want(&mk_key(), None);
     assert_eq!(reconciler.reconcile(&mk_key()), [(name, Action::Delete)]);
 }
@@ -100,8 +176,7 @@ fn k_069_what_is_not_announced_has_no_object() {
 #[test]
 fn k_070_the_announcer_removes_what_others_left() {
     let mut reconciler = mk_reconciler();
-    let name = create(&mut reconciler);
-    reconciler.see(&name, Some(mk_row("n1", true, &[])));
+    announce(&mut reconciler);
     let left: Arc<str> = "l2-left".into();
     let concerned = reconciler.see(&left, Some(mk_row("n2", true, &[])));
     assert_eq!(concerned, [mk_key()].into());
