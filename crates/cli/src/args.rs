@@ -30,7 +30,7 @@ struct Cli {
 /// The commands of the binary.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Give Services of type LoadBalancer their addresses (one per cluster)
+    /// Give load-balancer Services their addresses (one per cluster)
     Controller(Box<ControllerArgs>),
     /// Announce the addresses on the network (one per node)
     Speaker(Box<SpeakerArgs>),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 
 use super::gostyle::boolean;
 
@@ -18,7 +18,7 @@ pub(crate) struct SharedArgs {
     pub(crate) namespace: Option<String>,
 
     /// Kubeconfig file; default: $KUBECONFIG, the Pod's service account, then ~/.kube/config
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub(crate) kubeconfig: Option<PathBuf>,
 
     /// Name of the own Pod
@@ -40,7 +40,7 @@ pub(crate) struct SharedArgs {
 
     /// BGP engine: native, frr or frr-k8s
     #[arg(long = "bgp-type", value_name = "METALLB_BGP_TYPE", hide = true, env = "METALLB_BGP_TYPE", default_value = "native",
-          value_parser = PossibleValuesParser::new(["native", "frr", "frr-k8s"]))]
+          value_parser = bgp_type)]
     pub(crate) bgp_type: String,
 
     /// Address of a profiling server (accepted, without effect)
@@ -92,6 +92,30 @@ impl SharedArgs {
             ("tls-curve-preferences", &self.tls_curve_preferences),
             ("metrics-cert-dir", &self.metrics_cert_dir),
         ])
+    }
+}
+
+/// An empty text means the default, as an environment variable that is set to nothing does.
+fn bgp_type(text: &str) -> Result<String, String> {
+    match text {
+        "" => Ok("native".to_owned()),
+        "native" | "frr" | "frr-k8s" => Ok(text.to_owned()),
+        _ => Err("want native, frr or frr-k8s".to_owned()),
+    }
+}
+
+/// Parses a number of at least `least`; an empty text means `default`, as an environment variable
+/// that is set to nothing does.
+pub(super) fn number_or<T>(text: &str, least: T, default: T) -> Result<T, String>
+where
+    T: Copy + std::fmt::Display + std::str::FromStr + PartialOrd,
+{
+    if text.is_empty() {
+        return Ok(default);
+    }
+    match text.parse() {
+        Ok(number) if number >= least => Ok(number),
+        _ => Err(format!("want a whole number from {least} on")),
     }
 }
 

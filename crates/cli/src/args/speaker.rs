@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::shared::{LaterFlag, SharedArgs, go_bool, later};
+use super::shared::{LaterFlag, SharedArgs, go_bool, later, number_or};
 
 /// Flags of the speaker (upstream's `speaker/main.go`).
 #[derive(Clone, Debug, clap::Args)]
@@ -25,7 +25,8 @@ pub(crate) struct SpeakerArgs {
     pub(crate) ml_bindaddr: OptionalAddress,
 
     /// Port for traffic among speakers
-    #[arg(long, value_name = "PORT", env = "METALLB_ML_BIND_PORT", default_value_t = 7946)]
+    #[arg(long, value_name = "PORT", env = "METALLB_ML_BIND_PORT", default_value = "7946",
+          value_parser = |text: &str| number_or(text, 1, 7946u16))]
     pub(crate) ml_bindport: u16,
 
     /// Label selector that finds the speaker Pods
@@ -47,8 +48,8 @@ pub(crate) struct SpeakerArgs {
     pub(crate) ignore_exclude_lb: bool,
 
     /// Milliseconds between BGP reloads (accepted, without effect: nothing is reloaded)
-    #[arg(long, value_name = "MS", env = "METALLB_BGP_DEBOUNCE_TIMEOUT", default_value_t = 3000,
-          value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "MS", env = "METALLB_BGP_DEBOUNCE_TIMEOUT", default_value = "3000",
+          value_parser = |text: &str| number_or(text, 1, 3000u32))]
     pub(crate) bgp_debounce_timeout: u32,
 
     /// Namespace of `FRRConfigurations` (accepted, without effect yet)

@@ -44,6 +44,16 @@ fn upstreams_defaults() {
     assert_eq!(args.later(), []);
 }
 
+#[test]
+fn an_empty_value_means_the_default() {
+    let line = "--ml-bindport= --bgp-debounce-timeout= --bgp-type= --ml-bindaddr= --kubeconfig= \
+                --namespace= --lb-class= --pod-name=";
+    let args = speaker(line);
+    assert_eq!((args.ml_bindport, args.bgp_debounce_timeout), (7946, 3000));
+    assert_eq!((args.ml_bindaddr.0, args.shared.bgp_type.as_str()), (None, "native"));
+    assert!(args.shared.kubeconfig.is_none_or(|file| file.as_os_str().is_empty()));
+}
+
 #[rstest]
 #[case("--ignore-exclude-lb", true)]
 #[case("--ignore-exclude-lb=true", true)]
@@ -73,6 +83,9 @@ fn flags_of_later_versions_are_accepted_and_named() {
 #[case::bad_boolean("ferrolb speaker --node-name n1 --ignore-exclude-lb=perhaps", "perhaps")]
 #[case::bad_address("ferrolb speaker --node-name n1 --ml-bindaddr=here", "here")]
 #[case::no_debounce("ferrolb speaker --node-name n1 --bgp-debounce-timeout=0", "0")]
+#[case::bad_bindport("ferrolb speaker --node-name n1 --ml-bindport=65536", "65536")]
+#[case::bad_engine("ferrolb speaker --node-name n1 --bgp-type=quagga", "quagga")]
+#[case::no_node("ferrolb speaker --node-name=", "--node-name")]
 #[case::unknown_command("ferrolb balance", "balance")]
 #[case::no_node("ferrolb speaker", "--node-name")]
 #[case::bgp_type("ferrolb controller --bgp-type=quagga", "METALLB_BGP_TYPE")]
