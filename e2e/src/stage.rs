@@ -10,6 +10,7 @@ use std::time::Duration;
 use ferrolb_lab::api::{Api, Ref, wait_until};
 use ferrolb_lab::command::Output;
 use ferrolb_lab::fault::Cable;
+use ferrolb_lab::plan::Role;
 use ferrolb_lab::process::Signal;
 use ferrolb_lab::{Error, Lab, NAMESPACE, Result};
 use serde_json::{Value, json};
@@ -197,6 +198,10 @@ impl Stage {
             self.set_ready(&node, true)?;
         }
         self.lab.wait_ready(PATIENCE)?;
+        for host in self.lab.network().hosts().filter(|host| matches!(host.role, Role::Client(_))) {
+            // The next case's client knows nobody.
+            host.success(["ip", "neighbour", "flush", "all"])?;
+        }
         wait_until("no ServiceL2Status is left", PATIENCE, || {
             let left = self.api().list("ServiceL2Status", NAMESPACE, "")?;
             Ok(if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) })
@@ -245,7 +250,8 @@ impl Stage {
                 );
             }
         }
-        let events = self.api().list("Event", "", "").unwrap_or_default();
+        let mut events = self.api().list("Event", "", "").unwrap_or_default();
+        events.sort_by_key(objects::version);
         for event in events.iter().rev().take(12) {
             println!(
                 "  Event {} {} on {}: {}",
@@ -276,7 +282,8 @@ pub(crate) fn check(holds: bool, words: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(fail(words())) }
 }
 
-fn is_own(process: &str) -> bool {
+/// Whether it is the controller or a speaker.
+pub(crate) fn is_own(process: &str) -> bool {
     process == "controller" || process.starts_with("speaker-")
 }
 

@@ -68,7 +68,7 @@ fn terminated(stage: &mut Stage) -> Result<()> {
     let (lost, all) = (outcome.lost(), outcome.probes.len());
     check(lost * 50 <= all, || format!("{lost} of {all} datagrams were lost"))?;
     let silence = heard.longest_silence().length();
-    check(silence < Duration::from_millis(500), || format!("no ARP answer for {silence:?}"))?;
+    check(silence < Duration::from_secs(1), || format!("no ARP answer for {silence:?}"))?;
     stage.expect_owner(address, &first)
 }
 

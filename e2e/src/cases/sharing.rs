@@ -12,7 +12,7 @@ use crate::stage::{QUIET, Stage, check};
 use crate::suite::Case;
 
 pub(super) const CASES: &[Case] = &[
-    case("e_04_to_e_08_conditions_change", "E-04 E-05 E-06 E-07 E-08 L2-04", conditions),
+    case("e_04_to_08_conditions_change", "E-04 E-05 E-06 E-07 E-08 L2-04", conditions),
     case("dns_example", "one address, TCP and UDP as two Services, both reachable", dns),
     case("sharers_on_one_node_v4", "L2-35 backends apart, announced from one node", one_node_v4),
     case("sharers_on_one_node_v6", "L2-36 the same over IPv6", one_node_v6),

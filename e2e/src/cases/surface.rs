@@ -2,9 +2,10 @@
 
 use ferrolb_lab::Result;
 use ferrolb_lab::plan::Lan;
+use serde_json::Value;
 
 use super::case;
-use crate::stage::{NAMES, Stage, check};
+use crate::stage::{NAMES, Stage, check, is_own};
 use crate::suite::Case;
 
 pub(super) const CASES: &[Case] = &[
@@ -12,6 +13,11 @@ pub(super) const CASES: &[Case] = &[
     case("explain", "kubectl explain has words on every field", explain),
     case("events_by_time", "kubectl get events --sort-by=.lastTimestamp lists ours", events),
     case("egress_query", "the query Metaleg makes: status.node by two labels", egress),
+    case(
+        "logs_so_far",
+        "G-48 every line is JSON, nothing was forbidden, no error was logged",
+        logs,
+    ),
     case("services_by_type", "kubectl get svc --field-selector spec.type=LoadBalancer", by_type),
 ];
 
@@ -105,4 +111,20 @@ fn by_type(stage: &mut Stage) -> Result<()> {
     let table = stage.kubectl(&["get", "svc", "--all-namespaces", selector])?;
     let has_row = table.lines().any(|line| line.contains("echo") && line.contains("172.30.1.200"));
     check(has_row && !table.contains("kubernetes "), || table)
+}
+
+/// All cases before this one have given no cause for errors.
+fn logs(stage: &mut Stage) -> Result<()> {
+    for process in stage.lab().processes().filter(|process| is_own(process.name())) {
+        for line in process.log().lines() {
+            let what = |wrong: &str| format!("{} {wrong}: {line}", process.name());
+            let fields: Value = serde_json::from_str(line).unwrap_or_default();
+            let complete =
+                ["ts", "level", "caller", "msg"].iter().all(|key| fields[key].is_string());
+            check(complete, || what("logs something else than JSON"))?;
+            check(fields["level"] != "error", || what("logs an error"))?;
+            check(!line.contains("forbidden"), || what("lacks a permission"))?;
+        }
+    }
+    Ok(())
 }

@@ -84,10 +84,7 @@ impl Stage {
         let service = self.api().get(Ref::new("Service", "default", name))?.unwrap_or_default();
         let mut events = self.api().list("Event", "default", "")?;
         events.retain(|event| event["involvedObject"]["uid"] == service["metadata"]["uid"]);
-        events.sort_by_key(|event| {
-            let version = event["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-            version.parse::<u64>().unwrap_or_default()
-        });
+        events.sort_by_key(version);
         Ok(events)
     }
 
@@ -144,4 +141,10 @@ impl Stage {
 fn told(events: &[Value]) -> String {
     let lines = events.iter().map(|event| format!("{}: {}", event["reason"], event["message"]));
     lines.collect::<Vec<_>>().join("; ")
+}
+
+/// An object's resource version, which in etcd is a number that grows.
+pub(super) fn version(object: &Value) -> u64 {
+    let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+    version.parse().unwrap_or_default()
 }
