@@ -40,15 +40,9 @@ pub(super) fn hangs(stage: &mut Stage) -> Result<()> {
     let processes = stage.own_processes();
     let server = stage.lab().process(SERVER)?;
     server.signal(Signal::STOP)?;
-    let watch = stage.watch(Lan::One, address)?;
+    let steadiness = stage.steadiness(address)?;
     thread::sleep(Duration::from_secs(6));
-    let heard = watch.stop()?;
-    let silence = heard.longest_silence().length();
-    let mac = stage.lab().host(&first)?.mac(Lan::One);
-    check(heard.sightings.iter().all(|sighting| sighting.mac == mac), || {
-        format!("somebody else than {first} was heard")
-    })?;
-    check(silence < Duration::from_secs(1), || format!("no answer for {silence:?}"))?;
+    steadiness.expect_from(stage.lab().host(&first)?)?;
     stage.curl(address)?;
     let (cable, second) = taken_over(stage, address, &first, Cable::silence)?;
     stage.expect_owner(address, &second)?;
@@ -93,7 +87,7 @@ fn restarts(stage: &mut Stage) -> Result<()> {
     let address = stage.address("web")?;
     let first = stage.announced("web", Lan::One, address)?;
     let processes = stage.own_processes();
-    let watch = stage.watch(Lan::One, address)?;
+    let steadiness = stage.steadiness(address)?;
     let server = stage.lab().process(SERVER)?;
     server.kill()?;
     thread::sleep(Duration::from_secs(3));
@@ -102,13 +96,7 @@ fn restarts(stage: &mut Stage) -> Result<()> {
         Ok(if stage.api().is_ready() { Ok(()) } else { Err("not ready") })
     })?;
     serves_on(stage, &processes)?;
-    let heard = watch.stop()?;
-    let mac = stage.lab().host(&first)?.mac(Lan::One);
-    check(heard.sightings.iter().all(|sighting| sighting.mac == mac), || {
-        format!("somebody else than {first} was heard")
-    })?;
-    let silence = heard.longest_silence().length();
-    check(silence < Duration::from_secs(1), || format!("no answer for {silence:?}"))?;
+    steadiness.expect_from(stage.lab().host(&first)?)?;
     stage.keeps("web", &[&address.to_string()], Duration::from_millis(100))
 }
 

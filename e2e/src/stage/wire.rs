@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ferrolb_addr::Family;
 use ferrolb_lab::api::wait_until;
 use ferrolb_lab::plan::Lan;
 use ferrolb_lab::probe::neighbour::{self, Heard, Watch};
@@ -28,7 +29,49 @@ pub(crate) struct Answer {
     pub(crate) client: IpAddr,
 }
 
+/// Questions for an address, and beside them the same for one that a kernel answers for: on a loaded
+/// machine both are late, and only what the kernel is better at is our doing.
+#[derive(Debug)]
+pub(crate) struct Steadiness {
+    ours: Watch,
+    kernel: Watch,
+}
+
+/// More silence than the kernel's that may be chance.
+const HICCUP: Duration = Duration::from_millis(500);
+
+impl Steadiness {
+    /// Stops asking; an error if somebody else than this node was heard, or if it was silent.
+    pub(crate) fn expect_from(self, owner: &Host) -> Result<()> {
+        let (ours, kernel) = (self.ours.stop()?, self.kernel.stop()?);
+        let mac = owner.mac(Lan::One);
+        let stranger = ours.sightings.iter().find(|sighting| sighting.mac != mac);
+        check(stranger.is_none(), || format!("besides {} was heard {stranger:?}", owner.name()))?;
+        expect_steady(&ours, &kernel)
+    }
+
+    /// Stops asking; an error if nobody answered for a while.
+    pub(crate) fn expect_from_anybody(self) -> Result<()> {
+        expect_steady(&self.ours.stop()?, &self.kernel.stop()?)
+    }
+}
+
+fn expect_steady(ours: &Heard, kernel: &Heard) -> Result<()> {
+    let (ours, kernel) = (ours.longest_silence().length(), kernel.longest_silence().length());
+    check(ours < kernel + HICCUP, || {
+        format!("no answer for {ours:?}; by the kernel for {kernel:?}")
+    })
+}
+
 impl Stage {
+    /// Starts to look whether an address is answered for without a break, on LAN 1.
+    pub(crate) fn steadiness(&self, address: IpAddr) -> Result<Steadiness> {
+        let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
+        let control = self.lab.host("ctl")?.address(Lan::One, family);
+        let (ours, kernel) = (self.watch(Lan::One, address)?, self.watch(Lan::One, control)?);
+        Ok(Steadiness { ours, kernel })
+    }
+
     /// The client on a LAN.
     pub(crate) fn client(&self, lan: Lan) -> Result<&Host> {
         self.lab.host(match lan {
