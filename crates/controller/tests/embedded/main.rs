@@ -1,0 +1,8 @@
+//! A whole controller on the embedded API server: everything but signals, ports and the process.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod config;
+mod faults;
+mod services;
+mod world;
