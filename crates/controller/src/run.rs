@@ -15,7 +15,7 @@ use ferrolb_kube_rt::metrics::{
     ClientMetrics, ControllerMetrics, PoolUsage, ProcessFacts, Registry, register_process,
 };
 use ferrolb_kube_rt::probes::{Probes, Pulse};
-use ferrolb_kube_rt::status::{Action, Outcome, Writer};
+use ferrolb_kube_rt::status::{Action, Outcome, WriteError, Writer};
 use ferrolb_kube_rt::watch::{self, Update, Watch, WatchSpec};
 use ferrolb_kube_rt::{Inbox, ObjectKey, Post, admin, client, inbox, rows, shutdown};
 use ferrolb_model::Problem;
@@ -23,6 +23,7 @@ use ferrolb_model::config::Kind;
 use ferrolb_sys::ProcessUsage;
 use k8s_openapi::api::core::v1::{Namespace, Node, Service};
 use kube::Client;
+use parking_lot::Mutex;
 use tracing::{debug, error, info, warn};
 
 use crate::ledger::{Change, Effect, Ledger, ServiceRef, StatusWrite, WriteResult};
@@ -208,18 +209,27 @@ fn service_key(key: &ObjectKey) -> ServiceKey {
     ServiceKey::new(Arc::clone(&key.namespace), Arc::clone(&key.name))
 }
 
-/// Makes an inbox entry of how a write ended.
-fn report(key: ServiceKey, outcome: Outcome) -> (Topic, Message) {
-    let result = match outcome {
-        Outcome::Written { resource_version, .. } => WriteResult::Done(resource_version),
-        Outcome::Conflict => WriteResult::Conflict,
-        Outcome::Missing => WriteResult::Missing,
-        Outcome::Failed(reason) => {
+/// A writer of Service statuses. What keeps the server from taking writes is said once, not for each
+/// Service and each attempt.
+fn status_writer(client: Client, post: Post<Topic, Message>) -> Writer<ServiceKey> {
+    let said: Mutex<Option<WriteError>> = Mutex::default();
+    Writer::new(client, post, move |key: ServiceKey, outcome| {
+        if let Outcome::Failed(reason) = &outcome
+            && said.lock().replace(reason.clone()).as_ref() != Some(reason)
+        {
             error!(service = %key, error = %reason, "cannot write the status of a Service");
-            WriteResult::Failed
         }
-    };
-    (Topic::Written(key.clone()), Message::Change(Change::Written(key, result)))
+        let result = match outcome {
+            Outcome::Written { resource_version, .. } => {
+                said.lock().take();
+                WriteResult::Done(resource_version)
+            }
+            Outcome::Conflict => WriteResult::Conflict,
+            Outcome::Missing => WriteResult::Missing,
+            Outcome::Failed(_) => WriteResult::Failed,
+        };
+        (Topic::Written(key.clone()), Message::Change(Change::Written(key, result)))
+    })
 }
 
 /// All parts of a controller; one task owns them.
@@ -258,7 +268,7 @@ impl Controller {
         }
         Self {
             ledger: Ledger::new(class),
-            writer: Writer::new(client.clone(), post.clone(), report),
+            writer: status_writer(client.clone(), post.clone()),
             recorder: Recorder::new(client.clone(), COMPONENT),
             retirement: retirement::start(client),
             post,
