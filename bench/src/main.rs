@@ -41,7 +41,11 @@ fn run(args: &Args) -> ExitCode {
         Ok(subjects) => subjects,
         Err(error) => return fail(&error),
     };
-    if args.figures == [Figure::Soak] {
+    if args.figures.contains(&Figure::Soak) {
+        if args.figures.len() > 1 {
+            complain("bench: soak runs alone");
+            return ExitCode::from(2);
+        }
         return soak::run(&subjects.ours, &subjects.control, args)
             .unwrap_or_else(|error| fail(&error));
     }
