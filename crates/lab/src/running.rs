@@ -50,11 +50,17 @@ impl Running {
             .ok_or_else(|| Error::unknown("running lab", name, known.iter().map(String::as_str)))
     }
 
-    /// Becomes a program that runs on one of the lab's hosts, with `KUBECONFIG` set for kubectl;
-    /// returns only when that fails.
+    /// Becomes a program that runs on one of the lab's hosts, in the caller's folder and with
+    /// `KUBECONFIG` set for kubectl; returns only when that fails.
     pub(crate) fn exec(&self, host: &str, argv: &[String]) -> Error {
         let mut words = self.nsenter();
         words.extend(["ip", "netns", "exec", host].map(str::to_owned));
+        // Below /run the lab has a file system of its own.
+        if let Ok(folder) = std::env::current_dir()
+            && !folder.starts_with("/run")
+        {
+            words.extend(["env".to_owned(), format!("--chdir={}", folder.display())]);
+        }
         words.extend_from_slice(argv);
         let mut program = command::program(&words);
         Error::io(format!("entering {host}"))(program.env("KUBECONFIG", KUBECONFIG).exec())
