@@ -158,8 +158,15 @@ struct Convergence<'a> {
 impl Convergence<'_> {
     fn settle(&mut self, held: &[String]) -> Result<(), Outcome> {
         let service = self.service;
-        if self.rules.config.pools.is_empty() || service.cluster_ips.is_empty() {
+        if service.cluster_ips.is_empty() {
             self.allocator.release(&service.key);
+            return Err(Outcome::Waiting);
+        }
+        if self.rules.config.pools.is_empty() {
+            // Upstream says nothing here and leaves people to guess.
+            self.allocator.release(&service.key);
+            let message = self.failed(&Refusal::NoPools);
+            self.note(EventReason::AllocationFailed, message);
             return Err(Outcome::Waiting);
         }
         if service.ip_family_policy == IpFamilyPolicy::RequireDualStack

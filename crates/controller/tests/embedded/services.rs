@@ -31,8 +31,8 @@ async fn a_pool_may_come_after_the_service() {
     let world = World::new().await;
     let _controller = world.start();
     world.service("web").await;
-    world.quiet().await;
-    assert_eq!(world.event("web", "AllocationFailed").await, None);
+    let (_, message, _) = world.expect_event("web", "AllocationFailed").await;
+    assert!(message.ends_with("no address pool is configured"), "{message}");
     world.pool("lan", &["192.0.2.0/30"]).await;
     world.expect_ips("web", &["192.0.2.0"]).await;
 }
