@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use ferrolb_addr::Family;
 use ferrolb_api::reasons::EventReason;
-use ferrolb_api::{IPAddressPool, L2Advertisement};
+use ferrolb_api::{IPAddressPool, L2Advertisement, names};
 use ferrolb_ipam::{Counters, ServiceKey};
-use ferrolb_kube_rt::events::{EventType, ObjectRef, Recorder};
+use ferrolb_kube_rt::events::{ObjectRef, Recorder};
 use ferrolb_kube_rt::metrics::{
     ClientMetrics, ControllerMetrics, PoolUsage, ProcessFacts, Registry, register_process,
 };
@@ -43,8 +43,6 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(15);
 const CONFLICT_PAUSE: Duration = Duration::from_secs(1);
 /// Time for writes under way when the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(5);
-/// The source of our events, upstream's name.
-const COMPONENT: &str = "metallb-controller";
 
 /// Why the controller could not start.
 #[derive(Debug, thiserror::Error)]
@@ -269,7 +267,7 @@ impl Controller {
         Self {
             ledger: Ledger::new(class),
             writer: status_writer(client.clone(), post.clone()),
-            recorder: Recorder::new(client.clone(), COMPONENT),
+            recorder: Recorder::new(client.clone(), names::CONTROLLER),
             retirement: retirement::start(client),
             post,
             metrics,
@@ -355,7 +353,7 @@ impl Controller {
                 debug!(service = %service.key, reason = note.reason.as_str(), note.message);
                 self.recorder.record(
                     &reference(&service),
-                    event_type(note.reason),
+                    note.reason.event_type(),
                     note.reason.as_str(),
                     note.message,
                 );
@@ -405,7 +403,7 @@ impl Controller {
         };
         if let Some(object) = object {
             let reason = EventReason::ConfigurationError;
-            self.recorder.record(&object, event_type(reason), reason.as_str(), message.as_str());
+            self.recorder.record(&object, reason.event_type(), reason.as_str(), message.as_str());
         }
     }
 
@@ -426,13 +424,6 @@ fn reference(service: &ServiceRef) -> ObjectRef {
         name: Arc::clone(&service.key.name),
         uid: Arc::clone(&service.uid),
         resource_version: Arc::clone(&service.resource_version),
-    }
-}
-
-fn event_type(reason: EventReason) -> EventType {
-    match reason.event_type() {
-        ferrolb_api::reasons::EventType::Normal => EventType::Normal,
-        ferrolb_api::reasons::EventType::Warning => EventType::Warning,
     }
 }
 

@@ -12,6 +12,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use ferrolb_api::reasons::EventType;
 use http::{Method, Request, header};
 use jiff::Timestamp;
 use kube::Client;
@@ -36,15 +37,6 @@ const ATTEMPTS: u32 = 6;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Names end here, so that `.<hex>` fits behind.
 const NAME_LENGTH: usize = 230;
-
-/// How serious an event is.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum EventType {
-    /// Things go their way.
-    Normal,
-    /// Somebody should look.
-    Warning,
-}
 
 /// The object an event is about.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -288,15 +280,6 @@ fn event(name: &str, note: &Note, object: &ObjectRef, component: &str, now: Time
 /// As `metav1.Time` is written: whole seconds, UTC.
 fn written(time: Timestamp) -> String {
     format!("{time:.0}")
-}
-
-impl fmt::Display for EventType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Normal => "Normal",
-            Self::Warning => "Warning",
-        })
-    }
 }
 
 impl fmt::Debug for Recorder {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferrolb_api::names;
 use ferrolb_kube_rt::events::Recorder;
 use ferrolb_kube_rt::metrics::{
     ClientMetrics, ProcessFacts, Registry, SpeakerMetrics, register_process,
@@ -27,8 +28,6 @@ use crate::topics::{StatusKey, watch_all};
 const INBOX: usize = 4096;
 /// Time for events under way when the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(1);
-/// The source of our events, upstream's name.
-const COMPONENT: &str = "metallb-speaker";
 
 /// Why the speaker could not start.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +120,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         announcers,
         writer: Writer::new(client.clone(), post.clone(), StatusKey::report),
         post,
-        recorder: Recorder::new(client, COMPONENT),
+        recorder: Recorder::new(client, names::SPEAKER),
         metrics,
         client_metrics,
         missing: watches.required.iter().map(|(name, _)| *name).collect(),

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ferrolb_api::reasons::{self, EventReason};
+use ferrolb_api::reasons::EventReason;
 use ferrolb_ipam::ServiceKey;
-use ferrolb_kube_rt::events::{EventType, ObjectRef};
+use ferrolb_kube_rt::events::ObjectRef;
 use ferrolb_kube_rt::metrics::AnnouncedLabels;
 use ferrolb_model::verdict::Exclusion;
 use ferrolb_model::{Announcement, Interfaces, Reason, Revision};
@@ -145,10 +145,6 @@ impl Owner {
             uid: Arc::clone(&service.uid),
             resource_version: Arc::clone(&service.resource_version),
         };
-        let event_type = match reason.event_type() {
-            reasons::EventType::Normal => EventType::Normal,
-            reasons::EventType::Warning => EventType::Warning,
-        };
-        self.parts.recorder.record(&object, event_type, reason.as_str(), message);
+        self.parts.recorder.record(&object, reason.event_type(), reason.as_str(), message);
     }
 }
