@@ -20,7 +20,6 @@ use ferrolb_kube_rt::watch::{self, Update, Watch, WatchSpec};
 use ferrolb_kube_rt::{Inbox, ObjectKey, Post, admin, client, inbox, rows, shutdown};
 use ferrolb_model::Problem;
 use ferrolb_model::config::Kind;
-use ferrolb_sys::ProcessUsage;
 use k8s_openapi::api::core::v1::{Namespace, Node, Service};
 use kube::Client;
 use parking_lot::Mutex;
@@ -85,7 +84,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let stop = shutdown::Signal::listen()?.token();
     let client = client::connect(kubeconfig.as_deref()).await?;
     let mut registry = Registry::default();
-    register_process(&mut registry, process_facts);
+    register_process(&mut registry, ProcessFacts::read);
     let probes = Probes::new();
     info!(namespace, class = class.as_deref().unwrap_or_default(), "controller started");
     let controller = Controller::start(client, &namespace, class, &mut registry, &probes);
@@ -99,17 +98,6 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     .await?;
     controller.run(stop.cancelled()).await;
     Ok(())
-}
-
-/// What the kernel knows of this process; zeros when it does not say.
-fn process_facts() -> ProcessFacts {
-    let Ok(usage) = ProcessUsage::read() else { return ProcessFacts::default() };
-    ProcessFacts {
-        cpu_seconds: usage.cpu.as_secs_f64(),
-        resident_bytes: usage.resident_memory,
-        open_fds: usage.open_fds,
-        start_time_seconds: usage.started.as_secs_f64(),
-    }
 }
 
 /// The running watches. Nothing is decided before the required ones are complete.

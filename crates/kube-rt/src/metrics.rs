@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ferrolb_sys::ProcessUsage;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, text,
@@ -281,6 +282,19 @@ pub struct ProcessFacts {
     pub open_fds: u64,
     /// Start of the process, seconds since the Unix epoch.
     pub start_time_seconds: f64,
+}
+
+impl ProcessFacts {
+    /// What the kernel knows of this process; zeros when it does not say.
+    pub fn read() -> Self {
+        let Ok(usage) = ProcessUsage::read() else { return Self::default() };
+        Self {
+            cpu_seconds: usage.cpu.as_secs_f64(),
+            resident_bytes: usage.resident_memory,
+            open_fds: usage.open_fds,
+            start_time_seconds: usage.started.as_secs_f64(),
+        }
+    }
 }
 
 /// Registers the standard `process_*` metrics; `read` runs at each scrape.

@@ -14,7 +14,6 @@ use ferrolb_kube_rt::probes::Probes;
 use ferrolb_kube_rt::status::Writer;
 use ferrolb_kube_rt::{admin, client, inbox, shutdown};
 use ferrolb_model as model;
-use ferrolb_sys::ProcessUsage;
 use tracing::{info, warn};
 
 use crate::l2::exclusion::{Exclusion, ExclusionError};
@@ -74,7 +73,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let exclusion = Exclusion::load(&excluded_interfaces)?;
     let client = client::connect(kubeconfig.as_deref()).await?;
     let mut registry = Registry::default();
-    register_process(&mut registry, process_facts);
+    register_process(&mut registry, ProcessFacts::read);
     let client_metrics = ClientMetrics::register(&mut registry);
     let metrics = SpeakerMetrics::register(&mut registry);
 
@@ -156,17 +155,6 @@ fn start_members(
     let address = SocketAddr::new(address, settings.port);
     let config = members::config(node, key);
     Ok(Some(Members::start(config, address, random(), witness, announcers)?))
-}
-
-/// What the kernel knows of this process; zeros when it does not say.
-fn process_facts() -> ProcessFacts {
-    let Ok(usage) = ProcessUsage::read() else { return ProcessFacts::default() };
-    ProcessFacts {
-        cpu_seconds: usage.cpu.as_secs_f64(),
-        resident_bytes: usage.resident_memory,
-        open_fds: usage.open_fds,
-        start_time_seconds: usage.started.as_secs_f64(),
-    }
 }
 
 /// A number that no two lives of this process share.
