@@ -89,15 +89,11 @@ impl Packet {
         }
     }
 
-    /// An unasked announcement that `mac` has `ip`, in the form of `operation`.
+    /// An unasked announcement that `mac` has `ip`, in the form of `operation`. Linux takes a reply
+    /// for one only with the sender's own station as its target.
     pub fn gratuitous(operation: u16, mac: Mac, ip: Ipv4Addr) -> Self {
-        Self {
-            operation,
-            sender_mac: mac,
-            sender_ip: ip,
-            target_mac: Mac::BROADCAST,
-            target_ip: ip,
-        }
+        let target_mac = if operation == REPLY { mac } else { Mac::BROADCAST };
+        Self { operation, sender_mac: mac, sender_ip: ip, target_mac, target_ip: ip }
     }
 
     /// Whether the sender tells that it has an address instead of asking for one.

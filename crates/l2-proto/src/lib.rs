@@ -23,13 +23,14 @@ mod frame;
 mod gratuitous;
 pub mod ipv6;
 pub mod ndp;
+mod pace;
 mod port;
 mod responder;
 mod table;
 
 pub use ferrolb_addr::Mac;
 pub use frame::{FrameBuf, Invalid};
-pub use gratuitous::{Gratuitous, Transmit};
+pub use gratuitous::{BURST, FRAME, Gratuitous, Transmit};
 pub use ipv6::solicited_node;
 pub use port::{IfIndex, Interfaces, Port};
 pub use responder::{Answer, DropReason, Reply, Responder};

@@ -171,7 +171,7 @@ proptest! {
     /// after at most the frames of one sequence per address and port.
     #[test]
     fn schedules_say_only_what_is_true(events in vec(event(), 0..60)) {
-        let mut schedule = Gratuitous::new();
+        let mut schedule = Gratuitous::new(None, 1);
         let mut owned = std::collections::BTreeMap::new();
         let mut ports = std::collections::BTreeMap::new();
         let mut now = Duration::ZERO;
@@ -214,7 +214,7 @@ proptest! {
                 }
             }
         }
-        let mut left = owned.len() * ports.len() * 10;
+        let mut left = owned.len() * ports.len() * 7;
         while let Some(due) = schedule.poll_timeout() {
             now = now.max(due);
             prop_assert!(schedule.poll_transmit(now).is_some());

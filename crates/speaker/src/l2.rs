@@ -20,6 +20,7 @@ mod witness;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferrolb_kube_rt::metrics::{Layer2Counters, SpeakerMetrics};
 use ferrolb_l2_proto::{Gratuitous, IfIndex, Interfaces, Port, Table};
@@ -33,6 +34,9 @@ use self::answerer::{Answerer, Sockets};
 use self::exclusion::Exclusion;
 use self::interfaces::Usable;
 pub(crate) use self::witness::Witness;
+
+/// How often an address is told again, for neighbours that missed it all.
+const REFRESH: Duration = Duration::from_secs(60);
 
 /// What the threads share.
 pub(crate) struct Shared {
@@ -87,15 +91,16 @@ pub enum Layer2Error {
 }
 
 impl Layer2 {
-    /// Opens every interface that can answer now.
+    /// Opens every interface that can answer now. `seed` spreads what is told again.
     pub(crate) fn start(
         exclusion: Exclusion,
         metrics: SpeakerMetrics,
         witness: Witness,
+        seed: u64,
     ) -> Result<Self, Layer2Error> {
         let shared = Arc::new(Shared {
             answers: RwLock::default(),
-            schedule: Mutex::new(Gratuitous::new()),
+            schedule: Mutex::new(Gratuitous::new(Some(REFRESH), seed)),
             outlets: RwLock::default(),
             changed: Waker::new()?,
             witness,

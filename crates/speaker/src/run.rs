@@ -79,7 +79,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 
     let witness = Witness::default();
     let announcers = Announcers::default();
-    let layer2 = Layer2::start(exclusion, metrics.clone(), witness.clone())?;
+    let layer2 = Layer2::start(exclusion, metrics.clone(), witness.clone(), random())?;
     let links = Layer2::watch()?;
     let members = start_members(&members_settings, &node, witness, Arc::clone(&announcers))?;
 
