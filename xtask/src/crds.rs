@@ -84,7 +84,7 @@ fn compare(wanted: &BTreeMap<String, String>, present: &BTreeMap<String, String>
 }
 
 /// `line: -old +new` of the first line that differs; a text that ended early has an empty line there.
-fn first_difference(old: &str, new: &str) -> String {
+pub(crate) fn first_difference(old: &str, new: &str) -> String {
     let (mut old, mut new) = (old.lines(), new.lines());
     let mut number = 1;
     loop {

@@ -1,6 +1,7 @@
 //! Chores of the repository: `cargo xtask <chore>`.
 
 mod crds;
+mod manifests;
 mod rows;
 
 use std::path::Path;
@@ -20,6 +21,8 @@ struct Cli {
 enum Chore {
     /// Write the custom resource definitions into deploy/crds
     Crds(crds::Args),
+    /// Write what in deploy and docs follows from the code: RBAC, definitions, all-in-one manifest
+    Manifests(manifests::Args),
     /// List acceptance rows: which test pins which
     Rows(rows::Args),
 }
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let done = match Cli::parse().chore {
         Chore::Crds(args) => crds::run(&args, &root),
+        Chore::Manifests(args) => manifests::run(&args, &root),
         Chore::Rows(args) => rows::run(&args, &root),
     };
     match done {

@@ -14,6 +14,7 @@ mod l2_advertisement;
 pub mod labels;
 mod lenient;
 pub mod names;
+pub mod permissions;
 pub mod reasons;
 mod selector;
 mod service_l2_status;
