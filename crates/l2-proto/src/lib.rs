@@ -18,6 +18,8 @@
 //! verified, and frames of a VLAN are not answered on its parent.
 
 pub mod arp;
+mod claim;
+pub mod conflict;
 pub mod eth;
 mod frame;
 mod gratuitous;
@@ -28,6 +30,7 @@ mod port;
 mod responder;
 mod table;
 
+pub use claim::{Claim, Form, probe};
 pub use ferrolb_addr::Mac;
 pub use frame::{FrameBuf, Invalid};
 pub use gratuitous::{BURST, FRAME, Gratuitous, Transmit};
