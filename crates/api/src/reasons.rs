@@ -47,6 +47,12 @@ pub enum EventReason {
     ClusterIpsFamily,
     /// The Service requires two families and has one cluster address.
     NotEnoughClusterIps,
+    /// The Service showed an address that another one has an earlier claim to. Not known upstream.
+    AddressDuplicate,
+    /// Another controller writes the addresses of the Service too. Not known upstream.
+    RivalController,
+    /// A configuration of version 0.12 or before is there, which nobody reads. Not known upstream.
+    LegacyConfig,
     /// The Service asked for, and got, an address that belongs to a node. Not known upstream.
     NodeAddress,
     /// An object of the configuration is invalid; the last valid version keeps acting. Not an event
@@ -64,7 +70,7 @@ pub enum EventReason {
 
 impl EventReason {
     /// All reasons.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::IpAllocated,
         Self::AdditionalAssignFailed,
         Self::ClearAssignment,
@@ -73,6 +79,9 @@ impl EventReason {
         Self::LoadBalancerIpsFamily,
         Self::ClusterIpsFamily,
         Self::NotEnoughClusterIps,
+        Self::AddressDuplicate,
+        Self::RivalController,
+        Self::LegacyConfig,
         Self::NodeAddress,
         Self::ConfigurationError,
         Self::InternalError,
@@ -92,6 +101,9 @@ impl EventReason {
             Self::LoadBalancerIpsFamily => "nolbIPsIPFamily",
             Self::ClusterIpsFamily => "noclusterIPsIPFamily",
             Self::NotEnoughClusterIps => "not enough clusterips",
+            Self::AddressDuplicate => "AddressDuplicate",
+            Self::RivalController => "RivalController",
+            Self::LegacyConfig => "LegacyConfig",
             Self::NodeAddress => "NodeAddress",
             Self::ConfigurationError => "ConfigurationError",
             Self::InternalError => "InternalError",
@@ -113,6 +125,9 @@ impl EventReason {
             | Self::LoadBalancerIpsFamily
             | Self::ClusterIpsFamily
             | Self::NotEnoughClusterIps
+            | Self::AddressDuplicate
+            | Self::RivalController
+            | Self::LegacyConfig
             | Self::NodeAddress
             | Self::ConfigurationError
             | Self::InternalError
@@ -147,6 +162,9 @@ mod tests {
                 ("nolbIPsIPFamily", "Warning"),
                 ("noclusterIPsIPFamily", "Warning"),
                 ("not enough clusterips", "Warning"),
+                ("AddressDuplicate", "Warning"),
+                ("RivalController", "Warning"),
+                ("LegacyConfig", "Warning"),
                 ("NodeAddress", "Warning"),
                 ("ConfigurationError", "Warning"),
                 ("InternalError", "Warning"),
