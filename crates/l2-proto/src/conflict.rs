@@ -11,9 +11,15 @@
 //!  handle_claim ────────────────┴─► ours? ── a node's station ──► Rival
 //!                                   ├─ a station that answers for decoys too (proxy ARP, EVPN) ──► nothing
 //!                                   └─ anybody else ──► Taken | Conflict, defended every 10 s at most
+//!  stand_back ──► Yielded ── asked for twice a second ── no answer for 1.5 s ──► Vacant
 //! ```
+//!
+//! Stations of nodes are learned: whoever speaks for the address of a node is one, and every node is
+//! asked for when it becomes known.
 
+mod stations;
 mod suspect;
+mod yielded;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -22,7 +28,9 @@ use std::time::Duration;
 
 use ferrolb_addr::Mac;
 
+use self::stations::Stations;
 use self::suspect::{Suspects, Verdict};
+use self::yielded::Yielded;
 use crate::claim::{Claim, Form, probe};
 use crate::gratuitous::Transmit;
 use crate::port::{IfIndex, Interfaces, Port};
@@ -44,9 +52,10 @@ const AUDIT_BATCH: usize = 20;
 #[derive(Debug)]
 pub struct Conflicts {
     ports: BTreeMap<IfIndex, Port>,
-    stations: BTreeSet<Mac>,
+    stations: Stations,
     trials: BTreeMap<IpAddr, Trial>,
     watched: BTreeMap<IpAddr, Watched>,
+    yielded: BTreeMap<IpAddr, Yielded>,
     suspects: Suspects,
     audit: Audit,
     transmits: VecDeque<Transmit>,
@@ -65,8 +74,16 @@ pub enum Event {
     Conflict(Contender),
     /// Nobody else has spoken for the address for three minutes.
     Over(IpAddr),
-    /// Another node of the cluster answers for an address that is announced here.
-    Rival(Contender),
+    /// Another node of the cluster answers for an address that is announced here. Told once a
+    /// second at most.
+    Rival {
+        /// What was seen.
+        contender: Contender,
+        /// The address of that node.
+        host: IpAddr,
+    },
+    /// The node that an address was yielded to does not answer for it any more.
+    Vacant(IpAddr),
 }
 
 /// Who else has an address, and where that was seen.
@@ -107,9 +124,10 @@ impl Conflicts {
     pub fn new(seed: u64) -> Self {
         Self {
             ports: BTreeMap::new(),
-            stations: BTreeSet::new(),
+            stations: Stations::default(),
             trials: BTreeMap::new(),
             watched: BTreeMap::new(),
+            yielded: BTreeMap::new(),
             suspects: Suspects::new(seed),
             audit: Audit::default(),
             transmits: VecDeque::new(),
@@ -119,7 +137,9 @@ impl Conflicts {
 
     /// An interface is there, or its addresses changed.
     pub fn set_port(&mut self, port: Port) {
-        self.ports.insert(port.index, port);
+        if self.ports.insert(port.index, port).is_none() {
+            self.transmits.extend(self.stations.hosts().map(|ip| question(ip, &port)));
+        }
     }
 
     /// An interface is gone.
@@ -128,9 +148,11 @@ impl Conflicts {
         self.suspects.forget(index);
     }
 
-    /// The stations of all nodes of the cluster, as far as they are known.
-    pub fn set_stations(&mut self, stations: BTreeSet<Mac>) {
-        self.stations = stations;
+    /// The addresses of all nodes of the cluster. Nodes that are new are asked for.
+    pub fn set_hosts(&mut self, hosts: BTreeSet<IpAddr>) {
+        for ip in self.stations.set_hosts(hosts) {
+            ask(&self.ports, ip, &Interfaces::All, &mut self.transmits);
+        }
     }
 
     /// `ip` is about to be announced for the first time: [`Event::Free`] or [`Event::Taken`] follows.
@@ -143,22 +165,33 @@ impl Conflicts {
     /// `ip` is announced from now on.
     pub fn watch(&mut self, now: Duration, ip: IpAddr, interfaces: Interfaces) {
         self.trials.remove(&ip);
+        self.yielded.remove(&ip);
         let watched = Watched { interfaces: interfaces.clone(), conflict: None, rival: None };
         self.watched.entry(ip).or_insert(watched).interfaces = interfaces;
         self.audit.arm(now, self.watched.len());
     }
 
-    /// `ip` is neither announced nor about to be. A running probe ends without a word.
+    /// `ip` is left to another node that answers for it: [`Event::Vacant`] follows when it stops.
+    pub fn stand_back(&mut self, now: Duration, ip: IpAddr, interfaces: Interfaces) {
+        self.forget(ip);
+        self.yielded.insert(ip, Yielded::new(now, interfaces));
+        self.handle_timeout(now);
+    }
+
+    /// `ip` is none of our business any more. A running probe ends without a word.
     pub fn forget(&mut self, ip: IpAddr) {
         self.trials.remove(&ip);
         self.watched.remove(&ip);
+        self.yielded.remove(&ip);
     }
 
     /// Whether a claim of `ip` can matter; spares the caller of [`Conflicts::handle_claim`] a lock.
     pub fn concerns(&self, ip: IpAddr) -> bool {
         self.watched.contains_key(&ip)
             || self.trials.contains_key(&ip)
+            || self.yielded.contains_key(&ip)
             || self.suspects.asks_for(ip)
+            || self.stations.is_host(ip)
     }
 
     /// A frame that came in on `index` claims an address.
@@ -170,12 +203,19 @@ impl Conflicts {
         if form == Form::Answer {
             self.suspects.hear(index, mac, ip);
         }
+        if form != Form::Probe {
+            self.stations.learn(ip, mac);
+        }
+        let host = self.stations.host(mac);
+        if let (Some(yielded), Some(_)) = (self.yielded.get_mut(&ip), host) {
+            yielded.hear(now);
+        }
         if !self.is_ours(ip, index) || self.suspects.is_proxy(now, index, mac) {
             return;
         }
         let contender = Contender { ip, mac, interface: index };
-        if self.stations.contains(&mac) {
-            self.rival(now, contender);
+        if let Some(host) = host {
+            self.rival(now, contender, host);
         } else if form == Form::Answer {
             if let Some(port) = self.ports.get(&index) {
                 let decoys = self.suspects.accuse(now, *port, contender);
@@ -195,6 +235,7 @@ impl Conflicts {
             }
         }
         self.advance_trials(now);
+        self.advance_yielded(now);
         if self.audit.due.is_some_and(|due| due <= now) {
             self.audit(now);
         }
@@ -213,7 +254,8 @@ impl Conflicts {
     /// When [`Conflicts::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let trials = self.trials.values().map(|trial| trial.next);
-        trials.chain(self.suspects.due()).chain(self.audit.due).min()
+        let yielded = self.yielded.values().map(|yielded| yielded.next);
+        trials.chain(yielded).chain(self.suspects.due()).chain(self.audit.due).min()
     }
 
     fn is_ours(&self, ip: IpAddr, index: IfIndex) -> bool {
@@ -237,11 +279,11 @@ impl Conflicts {
         }
     }
 
-    fn rival(&mut self, now: Duration, contender: Contender) {
+    fn rival(&mut self, now: Duration, contender: Contender, host: IpAddr) {
         let Some(watched) = self.watched.get_mut(&contender.ip) else { return };
         if watched.rival.is_none_or(|told| now >= told + Duration::from_secs(1)) {
             watched.rival = Some(now);
-            self.events.push_back(Event::Rival(contender));
+            self.events.push_back(Event::Rival { contender, host });
         }
     }
 
@@ -264,6 +306,15 @@ impl Conflicts {
         for (ip, taken) in ended {
             self.trials.remove(&ip);
             self.events.push_back(taken.map_or(Event::Free(ip), Event::Taken));
+        }
+    }
+
+    fn advance_yielded(&mut self, now: Duration) {
+        let vacant = self.yielded.extract_if(.., |_, yielded| yielded.is_vacant(now));
+        self.events.extend(vacant.map(|(ip, _)| Event::Vacant(ip)));
+        for (&ip, yielded) in self.yielded.iter_mut().filter(|(_, yielded)| yielded.next <= now) {
+            yielded.ask(now);
+            ask(&self.ports, ip, &yielded.interfaces, &mut self.transmits);
         }
     }
 
@@ -290,11 +341,11 @@ fn ask(
     transmits: &mut VecDeque<Transmit>,
 ) {
     let asked = ports.values().filter(|port| interfaces.contains(port.index));
-    transmits.extend(asked.map(|port| Transmit {
-        interface: port.index,
-        ip,
-        frame: probe(ip, port.mac),
-    }));
+    transmits.extend(asked.map(|port| question(ip, port)));
+}
+
+fn question(ip: IpAddr, port: &Port) -> Transmit {
+    Transmit { interface: port.index, ip, frame: probe(ip, port.mac) }
 }
 
 /// Which addresses are asked for next, and when.

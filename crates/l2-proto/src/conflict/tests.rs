@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -10,6 +10,7 @@ const ETH0: IfIndex = IfIndex(2);
 const ETH1: IfIndex = IfIndex(3);
 const OWN: Mac = Mac([2, 0, 0, 0, 0, 1]);
 const NODE: Mac = Mac([2, 0, 0, 0, 0, 2]);
+const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200));
 const FOREIGN: Mac = Mac([0x52, 0x54, 0, 0, 0, 9]);
 
 fn ms(ms: u64) -> Duration {
@@ -19,7 +20,10 @@ fn ms(ms: u64) -> Duration {
 fn mk_conflicts() -> Conflicts {
     let mut conflicts = Conflicts::new(1);
     conflicts.set_port(Port { index: ETH0, mac: OWN, link_local: None });
-    conflicts.set_stations([OWN, NODE].into());
+    conflicts.set_hosts([HOST].into());
+    let asked = conflicts.poll_transmit().unwrap();
+    assert_eq!((asked.interface, asked.ip), (ETH0, HOST));
+    conflicts.handle_claim(ms(0), ETH0, mk_claim(HOST, NODE, Form::Answer));
     conflicts
 }
 
@@ -141,7 +145,7 @@ fn two_of_ours_are_told_once_a_second() {
         conflicts.handle_claim(ms(now), ETH0, mk_claim(ip, NODE, Form::Announcement));
     }
     let events: Vec<_> = std::iter::from_fn(|| conflicts.poll_event()).collect();
-    assert_eq!(events, vec![Event::Rival(contender(ip, NODE)); 3]);
+    assert_eq!(events, vec![Event::Rival { contender: contender(ip, NODE), host: HOST }; 3]);
 }
 
 #[test]
@@ -199,6 +203,22 @@ fn an_audit_asks_for_twenty_addresses_a_second_at_most(
     assert_eq!(asked.len(), expected);
     let distinct: BTreeSet<_> = asked.iter().collect();
     assert_eq!(distinct.len(), expected.min(usize::try_from(addresses).unwrap()));
+}
+
+/// An address left to another node is asked for, and comes back when that node falls silent.
+#[test]
+fn a_yielded_address_becomes_vacant() {
+    let ip: IpAddr = "192.0.2.7".parse().unwrap();
+    let mut conflicts = mk_conflicts();
+    conflicts.watch(ms(0), ip, Interfaces::All);
+    conflicts.stand_back(ms(100), ip, Interfaces::All);
+    let node = |asked: &Transmit| Some(mk_claim(asked.ip, NODE, Form::Answer));
+    assert_eq!(run(&mut conflicts, ms(100), ms(5100), node), []);
+    // A stranger's answer does not keep it away.
+    let stranger = |asked: &Transmit| Some(mk_claim(asked.ip, FOREIGN, Form::Answer));
+    let events = run(&mut conflicts, ms(5100), ms(9000), stranger);
+    assert_eq!(events, [(ms(6600), Event::Vacant(ip))]);
+    assert!(!conflicts.concerns(ip));
 }
 
 #[test]
