@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ferrolb_l2_proto::{Transmit, solicited_node};
+use ferrolb_l2_proto::{Transmit, probe, solicited_node};
 use ferrolb_sys::{Group, GroupMembership, Waker, monotonic_now, wait};
 use tracing::{debug, error, warn};
 
-use super::witness::question;
 use super::{Layer2Error, Shared};
 
 /// Pause when the kernel cannot make the thread wait.
@@ -106,7 +105,7 @@ impl Speaker {
         for ip in self.shared.witness.due() {
             for outlet in self.shared.outlets.read().values() {
                 // An interface that cannot send cannot hear the answer either.
-                let _ = outlet.sockets.send(question(ip, outlet.port.mac).as_bytes());
+                let _ = outlet.sockets.send(probe(ip, outlet.port.mac).as_bytes());
             }
         }
     }

@@ -8,13 +8,12 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ferrolb_heartbeat::WireAnswer;
-use ferrolb_l2_proto::ndp::{self, Message, Solicitation};
-use ferrolb_l2_proto::{FrameBuf, Mac, arp, eth, ipv6, solicited_node};
+use ferrolb_l2_proto::{Claim, Form};
 use ferrolb_sys::Waker;
 use parking_lot::Mutex;
 
@@ -98,7 +97,8 @@ impl Witness {
         if !self.shared.any.load(Ordering::Acquire) {
             return;
         }
-        if let Some(ip) = claimed(frame)
+        if let Some(Claim { ip, form: Form::Answer | Form::Announcement, .. }) =
+            Claim::decode(frame)
             && let Some(question) = self.shared.open.lock().get_mut(&ip)
         {
             question.answered = true;
@@ -106,52 +106,11 @@ impl Witness {
     }
 }
 
-/// The address whose owner speaks in `frame`.
-fn claimed(frame: &[u8]) -> Option<IpAddr> {
-    let (header, body) = eth::Header::decode(frame).ok()?;
-    match header.ether_type {
-        eth::ARP => {
-            let packet = arp::Packet::decode(body).ok()?;
-            (packet.operation == arp::REPLY).then_some(packet.sender_ip.into())
-        }
-        eth::IPV6 => match ndp::decode(body).ok()? {
-            Message::Advertisement(advertisement) => Some(advertisement.target.into()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The question for `ip` as the station `mac` asks it without taking part: an ARP probe (RFC 5227
-/// 2.1.1) or the form of duplicate address detection (RFC 4862 5.4.2), which nobody's cache learns.
-pub(super) fn question(ip: IpAddr, mac: Mac) -> FrameBuf {
-    let mut frame = FrameBuf::new();
-    match ip {
-        IpAddr::V4(ip) => arp::Packet {
-            operation: arp::REQUEST,
-            sender_mac: mac,
-            sender_ip: Ipv4Addr::UNSPECIFIED,
-            target_mac: Mac([0; 6]),
-            target_ip: ip,
-        }
-        .write(Mac::BROADCAST, &mut frame),
-        IpAddr::V6(ip) => {
-            let group = solicited_node(ip);
-            let solicitation = Solicitation {
-                source: Ipv6Addr::UNSPECIFIED,
-                destination: group,
-                target: ip,
-                source_mac: None,
-            };
-            solicitation.write(mac, ipv6::group_mac(group), &mut frame);
-        }
-    }
-    frame
-}
-
 #[cfg(test)]
 mod tests {
-    use ferrolb_l2_proto::{Answer, IfIndex, Interfaces, Port, Responder, Table};
+    use ferrolb_l2_proto::{
+        Answer, FrameBuf, IfIndex, Interfaces, Mac, Port, Responder, Table, probe,
+    };
     use rstest::rstest;
 
     use super::*;
@@ -164,7 +123,7 @@ mod tests {
         table.set(ip, Interfaces::All);
         let port = Port { index: IfIndex(1), mac: PEER, link_local: None };
         let mut out = FrameBuf::new();
-        let question = question(ip, Mac([2, 0, 0, 0, 0, 1]));
+        let question = probe(ip, Mac([2, 0, 0, 0, 0, 1]));
         let answer = Responder::new(port).answer(&table, question.as_bytes(), &mut out);
         assert!(matches!(answer, Answer::Reply(_)), "{answer:?}");
         out
