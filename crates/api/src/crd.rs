@@ -5,7 +5,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use crate::{IPAddressPool, L2Advertisement, ServiceL2Status};
+use crate::{
+    BFDProfile, BGPAdvertisement, BGPSession, Community, ConfigurationState, IPAddressPool,
+    L2Advertisement, ServiceBGPStatus, ServiceL2Status, bgp_peer,
+};
 
 /// The definitions of all kinds of this crate, in order of their names.
 pub fn crds() -> Vec<CustomResourceDefinition> {
@@ -14,8 +17,15 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         crd
     };
     let mut crds = vec![
+        optional_spec(BFDProfile::crd()),
+        optional_spec(BGPAdvertisement::crd()),
+        optional_spec(bgp_peer::definition()),
+        optional_spec(BGPSession::crd()),
+        optional_spec(Community::crd()),
+        optional_spec(ConfigurationState::crd()),
         IPAddressPool::crd(),
         optional_spec(L2Advertisement::crd()),
+        optional_spec(ServiceBGPStatus::crd()),
         optional_spec(ServiceL2Status::crd()),
     ];
     crds.iter_mut().flat_map(schemas).for_each(tidy);

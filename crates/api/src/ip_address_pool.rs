@@ -24,7 +24,11 @@ use crate::selector::selectors;
     doc = "A set of addresses that Services of type LoadBalancer get theirs from.",
     printcolumn(name = "Auto Assign", type_ = "boolean", json_path = ".spec.autoAssign"),
     printcolumn(name = "Avoid Buggy IPs", type_ = "boolean", json_path = ".spec.avoidBuggyIPs"),
-    printcolumn(name = "Addresses", type_ = "string", json_path = ".spec.addresses")
+    printcolumn(name = "Addresses", type_ = "string", json_path = ".spec.addresses"),
+    printcolumn(name = "Used IPv4", type_ = "integer", json_path = ".status.assignedIPv4"),
+    printcolumn(name = "Free IPv4", type_ = "integer", json_path = ".status.availableIPv4"),
+    printcolumn(name = "Used IPv6", type_ = "integer", json_path = ".status.assignedIPv6"),
+    printcolumn(name = "Free IPv6", type_ = "integer", json_path = ".status.availableIPv6")
 )]
 #[schemars(extend("required" = ["addresses"]))]
 #[serde(rename_all = "camelCase", remote = "Self")]

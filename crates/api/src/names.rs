@@ -3,10 +3,10 @@
 /// API group of the kinds shared with upstream.
 pub const GROUP: &str = "metallb.io";
 
-/// The served and stored version of the kinds in this crate.
+/// The served and stored version of those kinds, but for `BGPPeer`.
 pub const VERSION: &str = "v1beta1";
 
-/// `apiVersion` of the kinds in this crate.
+/// `apiVersion` of those kinds, but for `BGPPeer`.
 pub const API_VERSION: &str = "metallb.io/v1beta1";
 
 /// Field manager and event source of the controller, as upstream's.
