@@ -72,7 +72,7 @@ fn a_password_is_not_printed() {
 
 fn is_kept<K: DeserializeOwned + Serialize>(object: &Value) {
     let read: K = serde_json::from_value(object.clone()).unwrap();
-    assert_eq!(serde_json::to_value(&read).unwrap(), object);
+    assert_eq!(serde_json::to_value(&read).unwrap(), *object);
 }
 
 #[rstest]
