@@ -205,7 +205,7 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Own,
         "coordination.k8s.io",
         &["leases"],
-        &["get", "update", "patch"],
+        &["get", "update"],
         "keeps that Lease",
     )
     .named(&[Name::Fixed("metallb-controller")]),

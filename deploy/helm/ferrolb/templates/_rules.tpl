@@ -76,7 +76,7 @@
   - apiGroups: [coordination.k8s.io]
     resources: [leases]
     resourceNames: [metallb-controller]
-    verbs: [get, update, patch]
+    verbs: [get, update]
   # makes the Secret the speakers share, and the one of its certificates where it is missing
   - apiGroups: [""]
     resources: [secrets]
