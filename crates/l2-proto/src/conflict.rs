@@ -8,7 +8,7 @@
 //! ```text
 //!  probe ──► Trial ── 3 questions in 0.6 s ──► Free | Taken
 //!  watch ──► Watched ── audit ──┐
-//!  handle_claim ────────────────┴─► ours? ── a node's station ──► Rival
+//!  handle_claim ────────────────┴─► ours? ── a node's station, 0.3 s on still ──► Rival
 //!                                   ├─ a station that answers for decoys too (proxy ARP, EVPN) ──► nothing
 //!                                   └─ anybody else ──► Taken | Conflict, defended every 10 s at most
 //!  stand_back ──► Yielded ── asked for twice a second ── no answer for 1.5 s ──► Vacant
@@ -17,6 +17,7 @@
 //! Stations of nodes are learned: whoever speaks for the address of a node is one, and every node is
 //! asked for when it becomes known.
 
+mod rivalry;
 mod stations;
 mod suspect;
 mod yielded;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use ferrolb_addr::Mac;
 
+use self::rivalry::{Rivalry, Step};
 use self::stations::Stations;
 use self::suspect::{Suspects, Verdict};
 use self::yielded::Yielded;
@@ -55,6 +57,7 @@ pub struct Conflicts {
     stations: Stations,
     trials: BTreeMap<IpAddr, Trial>,
     watched: BTreeMap<IpAddr, Watched>,
+    rivalries: BTreeMap<IpAddr, Rivalry>,
     yielded: BTreeMap<IpAddr, Yielded>,
     suspects: Suspects,
     audit: Audit,
@@ -74,8 +77,8 @@ pub enum Event {
     Conflict(Contender),
     /// Nobody else has spoken for the address for three minutes.
     Over(IpAddr),
-    /// Another node of the cluster answers for an address that is announced here. Told once a
-    /// second at most.
+    /// Another node of the cluster answers for an address that is announced here, for longer than
+    /// an ordinary move takes. Told once a second at most.
     Rival {
         /// What was seen.
         contender: Contender,
@@ -109,7 +112,6 @@ struct Trial {
 struct Watched {
     interfaces: Interfaces,
     conflict: Option<Standing>,
-    rival: Option<Duration>,
 }
 
 /// A conflict that was told.
@@ -127,6 +129,7 @@ impl Conflicts {
             stations: Stations::default(),
             trials: BTreeMap::new(),
             watched: BTreeMap::new(),
+            rivalries: BTreeMap::new(),
             yielded: BTreeMap::new(),
             suspects: Suspects::new(seed),
             audit: Audit::default(),
@@ -166,7 +169,7 @@ impl Conflicts {
     pub fn watch(&mut self, now: Duration, ip: IpAddr, interfaces: Interfaces) {
         self.trials.remove(&ip);
         self.yielded.remove(&ip);
-        let watched = Watched { interfaces: interfaces.clone(), conflict: None, rival: None };
+        let watched = Watched { interfaces: interfaces.clone(), conflict: None };
         self.watched.entry(ip).or_insert(watched).interfaces = interfaces;
         self.audit.arm(now, self.watched.len());
     }
@@ -182,6 +185,7 @@ impl Conflicts {
     pub fn forget(&mut self, ip: IpAddr) {
         self.trials.remove(&ip);
         self.watched.remove(&ip);
+        self.rivalries.remove(&ip);
         self.yielded.remove(&ip);
     }
 
@@ -235,6 +239,7 @@ impl Conflicts {
             }
         }
         self.advance_trials(now);
+        self.advance_rivalries(now);
         self.advance_yielded(now);
         if self.audit.due.is_some_and(|due| due <= now) {
             self.audit(now);
@@ -254,8 +259,14 @@ impl Conflicts {
     /// When [`Conflicts::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let trials = self.trials.values().map(|trial| trial.next);
+        let rivalries = self.rivalries.values().map(|rivalry| rivalry.next);
         let yielded = self.yielded.values().map(|yielded| yielded.next);
-        trials.chain(yielded).chain(self.suspects.due()).chain(self.audit.due).min()
+        trials
+            .chain(rivalries)
+            .chain(yielded)
+            .chain(self.suspects.due())
+            .chain(self.audit.due)
+            .min()
     }
 
     fn is_ours(&self, ip: IpAddr, index: IfIndex) -> bool {
@@ -280,11 +291,25 @@ impl Conflicts {
     }
 
     fn rival(&mut self, now: Duration, contender: Contender, host: IpAddr) {
-        let Some(watched) = self.watched.get_mut(&contender.ip) else { return };
-        if watched.rival.is_none_or(|told| now >= told + Duration::from_secs(1)) {
-            watched.rival = Some(now);
-            self.events.push_back(Event::Rival { contender, host });
+        if self.watched.contains_key(&contender.ip) {
+            let rivalry = self.rivalries.entry(contender.ip).or_insert_with(|| Rivalry::new(now));
+            if rivalry.hear(now) {
+                self.events.push_back(Event::Rival { contender, host });
+            }
         }
+    }
+
+    fn advance_rivalries(&mut self, now: Duration) {
+        self.rivalries.retain(|&ip, rivalry| match rivalry.advance(now) {
+            Step::Wait => true,
+            Step::Ask => {
+                if let Some(watched) = self.watched.get(&ip) {
+                    ask(&self.ports, ip, &watched.interfaces, &mut self.transmits);
+                }
+                true
+            }
+            Step::Over => false,
+        });
     }
 
     fn advance_trials(&mut self, now: Duration) {

@@ -136,16 +136,31 @@ fn our_own_stations_are_no_conflict(#[case] mac: Mac) {
     assert_eq!(events, [(ms(600), Event::Free(ip))]);
 }
 
+/// The other node has had time to stop and still answers when asked.
 #[test]
-fn two_of_ours_are_told_once_a_second() {
+fn two_of_ours_are_told_after_a_moment_and_once_a_second() {
     let ip: IpAddr = "192.0.2.7".parse().unwrap();
     let mut conflicts = mk_conflicts();
     conflicts.watch(ms(0), ip, Interfaces::All);
-    for now in (0..2500).step_by(100) {
+    conflicts.handle_claim(ms(0), ETH0, mk_claim(ip, NODE, Form::Announcement));
+    let node = |asked: &Transmit| Some(mk_claim(asked.ip, NODE, Form::Answer));
+    let rival = Event::Rival { contender: contender(ip, NODE), host: HOST };
+    let events = run(&mut conflicts, ms(0), ms(2400), node);
+    assert_eq!(events, [300, 1300, 2300].map(|at| (ms(at), rival.clone())));
+    // It stops: one question without an answer, and no more are asked.
+    assert_eq!(run(&mut conflicts, ms(2400), ms(50_000), |_| None), []);
+}
+
+/// A move that ends in time is no disagreement, though both spoke for a moment.
+#[test]
+fn a_move_is_no_rivalry() {
+    let ip: IpAddr = "192.0.2.7".parse().unwrap();
+    let mut conflicts = mk_conflicts();
+    conflicts.watch(ms(0), ip, Interfaces::All);
+    for now in [0, 100, 290] {
         conflicts.handle_claim(ms(now), ETH0, mk_claim(ip, NODE, Form::Announcement));
     }
-    let events: Vec<_> = std::iter::from_fn(|| conflicts.poll_event()).collect();
-    assert_eq!(events, vec![Event::Rival { contender: contender(ip, NODE), host: HOST }; 3]);
+    assert_eq!(run(&mut conflicts, ms(290), ms(50_000), |_| None), []);
 }
 
 #[test]
