@@ -7,22 +7,33 @@
 //! ```text
 //!  PacketSocket ── frames (ARP or neighbour discovery) of one interface ─┐
 //!  TimestampedUdp ── datagrams with the kernel's arrival time ───────────┼─ wait() ── Waker
-//!                                                                        │ (own threads)
+//!  HopUdp ── the same, with TTL, own address and interface ──────────────┘ (own threads)
+//!  HopUdpSender ── datagrams with a TTL of 255
+//!
 //!  LinkWatch ── snapshots of all interfaces, on every change ── async (tokio)
+//!  connect_tcp() ── with password, TTLs, own address, interface ── async (tokio)
+//!  route_to() ── interface, own address and router on the way to a peer
 //!  GroupMembership ── multicast groups the interfaces listen to
-//!  monotonic_now(), ProcessUsage ── clock, figures of this process
+//!  monotonic_now(), ProcessUsage, become_realtime() ── clock, figures and priority of this process
 //! ```
 
 mod clock;
 mod error;
 mod filter;
 mod groups;
+mod hop_udp;
 mod link_watch;
 mod links;
+mod md5;
 mod netlink;
 mod packet;
+mod priority;
 mod process;
+mod receive;
+mod routes;
 mod sockaddr;
+mod sockopt;
+mod tcp;
 mod udp;
 mod wait;
 
@@ -31,10 +42,15 @@ pub use self::{
     error::Error,
     filter::Filter,
     groups::{Group, GroupMembership},
+    hop_udp::{HopDatagram, HopUdp, HopUdpSender},
     link_watch::LinkWatch,
     links::{Link, LinkAddress, Scope, links},
+    md5::{Md5Key, Md5KeyLength},
     packet::{Frame, PacketSocket, PacketType},
+    priority::become_realtime,
     process::ProcessUsage,
+    routes::{Route, route_to},
+    tcp::{TcpOptions, connect_tcp},
     udp::{Datagram, TimestampedUdp, UdpSender},
     wait::{Ready, Waker, wait},
 };

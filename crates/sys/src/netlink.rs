@@ -1,5 +1,5 @@
-//! As much of rtnetlink as listing interfaces and addresses takes: a socket, a dump request, and a walk
-//! over messages and their attributes. Not a general netlink library: notifications are not parsed at
+//! As much of rtnetlink as listing interfaces and addresses and asking for a route takes: a socket, a request,
+//! and a walk over messages and their attributes. Not a general netlink library: notifications are not parsed at
 //! all (see `link_watch`), and attributes nobody asked for are stepped over, so that an attribute of a
 //! newer kernel cannot make the list fail.
 //!
@@ -21,8 +21,11 @@ const BUFFER: usize = 64 << 10;
 const MESSAGE_HEADER: usize = 16;
 const ATTRIBUTE_HEADER: usize = 4;
 
+/// `NLM_F_REQUEST`.
+const REQUEST: u16 = 0x001;
+
 /// `NLM_F_REQUEST` and `NLM_F_DUMP`.
-const REQUEST_FLAGS: u16 = 0x301;
+const DUMP: u16 = 0x301;
 
 /// How often a list that changed while it was being read is read again.
 const ATTEMPTS: usize = 10;
@@ -54,7 +57,7 @@ pub(crate) fn dump<S>(
     for sequence in 1..=ATTEMPTS {
         restart(state);
         let sequence = u32::try_from(sequence).unwrap_or(u32::MAX);
-        socket.send(&dump_request(request, sequence, fixed_header))?;
+        socket.send(&message(request, DUMP, sequence, fixed_header))?;
         if read_answers(socket, sequence, |kind, payload| {
             if kind == answer {
                 row(state, payload);
@@ -66,15 +69,40 @@ pub(crate) fn dump<S>(
     Err(io::Error::new(io::ErrorKind::Interrupted, "the list kept changing while it was read"))
 }
 
-fn dump_request(kind: u16, sequence: u32, fixed_header: &[u8]) -> Vec<u8> {
-    let length = MESSAGE_HEADER + fixed_header.len();
+/// Asks for one object; its payload is the answer of type `answer`.
+pub(crate) fn ask(
+    socket: &Socket,
+    (request, answer): (u16, u16),
+    payload: &[u8],
+) -> io::Result<Vec<u8>> {
+    let sequence = 1;
+    socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+    socket.send(&message(request, REQUEST, sequence, payload))?;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let received = io::Read::read(&mut &*socket, &mut buffer)?;
+        for message in Messages(&buffer[..received]) {
+            match message.kind {
+                _ if message.sequence != sequence => {}
+                kind if kind == answer => return Ok(message.payload.to_vec()),
+                kind if i32::from(kind) == libc::NLMSG_ERROR => {
+                    return Err(error_of(message.payload));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let length = MESSAGE_HEADER + payload.len();
     let mut message = Vec::with_capacity(length);
     message.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
     message.extend(kind.to_ne_bytes());
-    message.extend(REQUEST_FLAGS.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
     message.extend(sequence.to_ne_bytes());
     message.extend([0; 4]);
-    message.extend(fixed_header);
+    message.extend(payload);
     message
 }
 
@@ -213,7 +241,7 @@ mod tests {
             assert_eq!(Attributes::behind(&bytes, 0).count(), 0, "length {length}");
         }
         for length in [0_u32, 15, 21, u32::MAX] {
-            let mut bytes = dump_request(18, 1, &[0; 4]);
+            let mut bytes = message(18, DUMP, 1, &[0; 4]);
             bytes[..4].copy_from_slice(&length.to_ne_bytes());
             assert_eq!(Messages(&bytes).count(), 0, "length {length}");
         }
@@ -221,7 +249,7 @@ mod tests {
 
     #[test]
     fn messages_are_walked() {
-        let bytes = [dump_request(18, 1, &[7; 4]), dump_request(22, 2, &[])].concat();
+        let bytes = [message(18, DUMP, 1, &[7; 4]), message(22, DUMP, 2, &[])].concat();
         let found: Vec<_> = Messages(&bytes).map(|m| (m.kind, m.sequence, m.payload)).collect();
         assert_eq!(found, [(18, 1, &[7; 4][..]), (22, 2, &[][..])]);
     }

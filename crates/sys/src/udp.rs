@@ -17,26 +17,24 @@
 
 use std::{
     cell::Cell,
-    io::{self, IoSliceMut},
-    mem,
+    io, mem,
     net::SocketAddr,
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
-    ptr,
+    os::fd::{AsFd, BorrowedFd},
     sync::Arc,
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
     Error,
-    clock::{ClockPair, from_timespec, monotonic_now},
+    clock::{ClockPair, monotonic_now},
     packet::is_nothing_queued,
-    sockaddr::socklen_of,
+    receive::{self, Received, receive},
 };
 
 /// Seconds of every peer's heartbeats. The kernel cuts this down to `net.core.rmem_max`.
-const RECEIVE_BUFFER: usize = 4 << 20;
+pub(crate) const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// How much earlier than the empty queue a stamp may be: it is made by the driver, and a busy kernel takes a
 /// while from there to the queue.
@@ -136,22 +134,22 @@ impl AsFd for TimestampedUdp {
 
 /// Turns stamps of the wall clock into times of ours.
 #[derive(Clone, Copy, Debug)]
-struct Arrivals {
+pub(crate) struct Arrivals {
     /// When the queue was last known to be empty.
-    empty_at: Duration,
+    pub(crate) empty_at: Duration,
     /// Both clocks when the previous datagram was read.
     previous: ClockPair,
 }
 
 impl Arrivals {
-    fn new(now: ClockPair) -> Self {
+    pub(crate) fn new(now: ClockPair) -> Self {
         Self { empty_at: now.monotonic, previous: now }
     }
 
     /// The arrival of a datagram that was read `now`. The clocks' distance of this moment is tried first,
     /// then that of the previous reading, for a stamp made before a step of the wall clock; when neither
     /// gives a possible time, the nearest possible one is taken.
-    fn place(&mut self, stamp: Option<Duration>, now: ClockPair) -> Duration {
+    pub(crate) fn place(&mut self, stamp: Option<Duration>, now: ClockPair) -> Duration {
         let earliest = self.empty_at.saturating_sub(ON_THE_WAY);
         let previous = mem::replace(&mut self.previous, now);
         let Some(stamp) = stamp else { return now.monotonic };
@@ -176,87 +174,10 @@ fn open(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
         socket.set_only_v6(true)?;
     }
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-    enable_stamps(&socket)?;
+    receive::enable_stamps(&socket)?;
     socket.bind(&address.into())?;
     let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidData)?;
     Ok((socket, local))
-}
-
-fn enable_stamps(socket: &Socket) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: the value is a living c_int and the length is its own.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_TIMESTAMPNS,
-            (&raw const on).cast(),
-            socklen_of::<libc::c_int>(),
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-struct Received {
-    len: usize,
-    truncated: bool,
-    from: SocketAddr,
-    stamp: Option<Duration>,
-}
-
-/// Room for one control message with a time in it, aligned as the kernel's headers want it.
-#[repr(C, align(8))]
-struct Control([u8; 64]);
-
-fn receive(socket: &Socket, buf: &mut [u8]) -> io::Result<Received> {
-    let mut from = SockAddrStorage::zeroed();
-    let mut control = Control([0; 64]);
-    let mut parts = [IoSliceMut::new(buf)];
-    // SAFETY: all zeros is a valid msghdr: null pointers with lengths of zero.
-    let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    message.msg_name = (&raw mut from).cast();
-    message.msg_namelen = from.size_of();
-    // IoSliceMut is an iovec by its documented layout.
-    message.msg_iov = parts.as_mut_ptr().cast();
-    message.msg_iovlen = 1;
-    message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = control.0.len() as _;
-
-    // SAFETY: every pointer of the message leads to memory of the length given with it, which lives
-    // longer than the call and is borrowed by nobody else.
-    let received =
-        unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
-    let len = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-
-    // SAFETY: the kernel wrote an address of the length it left in the header.
-    let from = unsafe { SockAddr::new(from, message.msg_namelen) };
-    Ok(Received {
-        len,
-        truncated: message.msg_flags & libc::MSG_TRUNC != 0,
-        from: from.as_socket().ok_or(io::ErrorKind::InvalidData)?,
-        stamp: stamp_of(&message),
-    })
-}
-
-/// The kernel's time of arrival, out of the control messages.
-fn stamp_of(message: &libc::msghdr) -> Option<Duration> {
-    // SAFETY: the header was filled in by recvmsg, so its control buffer holds whole messages up to
-    // the length it states; the macros stay within it and return null at its end. The time is copied
-    // without regard to alignment, and only from a message that is long enough to hold one.
-    unsafe {
-        let mut control = libc::CMSG_FIRSTHDR(message);
-        while let Some(header) = control.as_ref() {
-            if header.cmsg_level == libc::SOL_SOCKET
-                && header.cmsg_type == libc::SCM_TIMESTAMPNS
-                && header.cmsg_len >= libc::CMSG_LEN(socklen_of::<libc::timespec>()) as _
-            {
-                let time = ptr::read_unaligned(libc::CMSG_DATA(control).cast::<libc::timespec>());
-                return Some(from_timespec(time));
-            }
-            control = libc::CMSG_NXTHDR(message, control);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -8,3 +8,7 @@ mod namespace;
 mod packet;
 #[cfg(test)]
 mod privileges;
+#[cfg(test)]
+mod routes;
+#[cfg(test)]
+mod tcp;

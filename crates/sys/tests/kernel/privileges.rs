@@ -1,14 +1,20 @@
 //! Everything works with exactly what the speaker's manifest grants: uid 0, all capabilities dropped but
 //! `NET_RAW`, and no way to gain any.
 
-use std::{collections::BTreeSet, os::fd::AsFd, time::Duration};
-
-use ferrolb_sys::{
-    Filter, GroupMembership, Link, LinkWatch, PacketSocket, ProcessUsage, TimestampedUdp, Waker,
-    wait,
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::AsFd,
+    time::Duration,
 };
 
-use crate::namespace;
+use ferrolb_sys::{
+    Filter, GroupMembership, HopUdp, HopUdpSender, Link, LinkWatch, PacketSocket, ProcessUsage,
+    TcpOptions, TimestampedUdp, Waker, become_realtime, route_to, wait,
+};
+
+use crate::{namespace, tcp};
 
 const RESTRICTED: [&str; 4] =
     ["setpriv", "--bounding-set=-all,+net_raw", "--inh-caps=-all,+net_raw", "--no-new-privs"];
@@ -57,7 +63,49 @@ fn net_raw_is_enough() {
         assert!(socket.recv(&mut [0; 64]).unwrap().is_some());
 
         assert!(ProcessUsage::read().unwrap().resident_memory > 0);
+
+        routers(near);
     });
+}
+
+/// What BGP and BFD want, bound to the interface that has the address.
+fn routers(near: &Link) {
+    let own = "192.0.2.7".parse().unwrap();
+    assert!(route_to(own, None).unwrap().unwrap().local);
+
+    let listener = TcpListener::bind("192.0.2.7:0").unwrap();
+    listener.set_ttl(255).unwrap();
+    tcp::mk_key("right").require(&listener, own, 32).unwrap();
+    let options = TcpOptions {
+        local: Some(own),
+        interface: Some(near.index),
+        password: Some(tcp::mk_key("right")),
+        ttl: Some(255),
+        min_ttl: Some(255),
+        user_timeout: Some(Duration::from_secs(10)),
+    };
+    let patience = PATIENCE.unwrap();
+    let at = listener.local_addr().unwrap();
+    tcp::connect(at, &options, patience).unwrap().unwrap();
+    // What dials the standard port is fine; listening there would take NET_BIND_SERVICE.
+    let error = TcpListener::bind("192.0.2.7:179").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+
+    for port in [3784, 4784] {
+        let unspecified = ["0.0.0.0", "::"].map(|ip| SocketAddr::new(ip.parse().unwrap(), port));
+        let [receiver, _] = unspecified.map(|address| HopUdp::bind(address).unwrap());
+        let peer = SocketAddr::new(own, port);
+        let sender = HopUdpSender::open(peer, Some(own), Some(near.index), 0).unwrap();
+        sender.send(b"x").unwrap();
+        let waker = Waker::new().unwrap();
+        assert!(wait(&[receiver.as_fd()], &waker, PATIENCE).unwrap().readable(0));
+        let datagram = receiver.recv(&mut [0; 64]).unwrap().unwrap();
+        assert_eq!((datagram.from, datagram.to, datagram.ttl), (own, own, 255));
+    }
+
+    // Not granted, and told so.
+    let error = become_realtime().unwrap_err();
+    assert!(error.is_permission_denied(), "{error}");
 }
 
 #[test]
