@@ -7,6 +7,7 @@
 //! ```text
 //!  IPAddressPool ──parse──► PoolSource ──settle overlaps──► acting sources ──┐
 //!  L2Advertisement ──parse──► AdvertisementSource ───────────────────────────┼──► Config
+//!  BGPPeer, BFDProfile, Community, BGPAdvertisement ──parse──► (see bgp.rs) ──┤
 //!  Namespace ────────────────────────────────────────────────────────────────┘
 //! ```
 //!
@@ -21,19 +22,30 @@ use std::sync::Arc;
 use ferrolb_addr::AddrRange;
 use ferrolb_api as api;
 use ferrolb_ipam::{Pool, PoolName};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::bgp::{BfdProfile, Community, Peer, PeerName};
 use crate::rows::{Labels, Namespace};
 
+mod bfd_profile;
+mod bgp;
+mod bgp_advertisement;
+mod bgp_peer;
+mod community;
+mod duration;
 mod l2_advertisement;
 mod overlap;
 mod pool;
 mod problem;
 mod selectors;
 
+use bgp_advertisement::BgpAdvertisementSource;
+pub use bgp_advertisement::{Aggregation, BgpAdvertisement};
+use community::CommunitySource;
 use l2_advertisement::AdvertisementSource;
 pub use l2_advertisement::{L2Advertisement, Preference};
 use pool::PoolSource;
-pub use problem::{Kind, Problem};
+pub use problem::{Kind, Problem, ProblemReason};
 
 /// The API objects a configuration is made from, by name.
 #[derive(Clone, Debug, Default)]
@@ -42,8 +54,30 @@ pub struct ConfigObjects {
     pub pools: BTreeMap<String, api::IPAddressPool>,
     /// Layer 2 advertisements in the configuration namespace.
     pub l2_advertisements: BTreeMap<String, api::L2Advertisement>,
+    /// BGP advertisements in the configuration namespace.
+    pub bgp_advertisements: BTreeMap<String, api::BGPAdvertisement>,
+    /// Peers in the configuration namespace.
+    pub peers: BTreeMap<String, api::BGPPeer>,
+    /// BFD profiles in the configuration namespace.
+    pub bfd_profiles: BTreeMap<String, api::BFDProfile>,
+    /// Communities in the configuration namespace.
+    pub communities: BTreeMap<String, api::Community>,
     /// All Namespaces of the cluster.
     pub namespaces: BTreeMap<Arc<str>, Namespace>,
+}
+
+impl ConfigObjects {
+    /// The metadata of an object, if there is such an object.
+    pub fn metadata(&self, kind: Kind, name: &str) -> Option<&ObjectMeta> {
+        match kind {
+            Kind::IpAddressPool => self.pools.get(name).map(|object| &object.metadata),
+            Kind::L2Advertisement => self.l2_advertisements.get(name).map(|o| &o.metadata),
+            Kind::BgpAdvertisement => self.bgp_advertisements.get(name).map(|o| &o.metadata),
+            Kind::BgpPeer => self.peers.get(name).map(|object| &object.metadata),
+            Kind::BfdProfile => self.bfd_profiles.get(name).map(|object| &object.metadata),
+            Kind::Community => self.communities.get(name).map(|object| &object.metadata),
+        }
+    }
 }
 
 /// A configuration in which everything that acts is valid. Two are equal if they mean the same
@@ -56,13 +90,27 @@ pub struct Config {
     pub pool_labels: BTreeMap<PoolName, Labels>,
     /// The advertisements that act, by name.
     pub l2_advertisements: Vec<L2Advertisement>,
+    /// The BGP advertisements that act, by name.
+    pub bgp_advertisements: Vec<BgpAdvertisement>,
+    /// The peers that act. Two with the same address act on different nodes, see
+    /// [`crate::bgp::peers_here`].
+    pub peers: BTreeMap<PeerName, Peer>,
+    /// The BFD profiles that act.
+    pub bfd_profiles: BTreeMap<Arc<str>, BfdProfile>,
+    /// What names of communities stand for.
+    pub communities: BTreeMap<Arc<str>, Community>,
     /// What is wrong, by kind, name and place in the object.
     pub problems: Vec<Problem>,
+    /// Names of pools and peers in advertisements that belong to no object. As upstream has it,
+    /// that is not wrong, but it is seldom meant.
+    pub dangling: Vec<Problem>,
     /// Pools that exist, are invalid and have no valid version that could act, with those of
     /// their ranges that can be read. Addresses held from them are neither cleared nor given away.
     pub held_invalid: BTreeMap<PoolName, Vec<AddrRange>>,
     pool_sources: BTreeMap<PoolName, PoolSource>,
     advertisement_sources: BTreeMap<Arc<str>, AdvertisementSource>,
+    bgp_advertisement_sources: BTreeMap<Arc<str>, BgpAdvertisementSource>,
+    community_sources: BTreeMap<Arc<str>, CommunitySource>,
 }
 
 impl Config {
@@ -73,7 +121,10 @@ impl Config {
         config.take_pools(objects, previous);
         config.take_advertisements(objects, previous);
         config.resolve(&objects.namespaces);
+        config.take_bgp(objects, previous);
+        config.find_dangling(objects);
         config.problems.sort();
+        config.dangling.sort();
         config
     }
 

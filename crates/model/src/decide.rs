@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 use ferrolb_ipam::{NodeName, PoolName, ServiceKey};
 
-use crate::class;
 use crate::config::L2Advertisement;
 use crate::election;
+use crate::gates::{self, Admitted};
 use crate::rows::Service;
 use crate::snapshot::Snapshot;
 use crate::snapshot::listing::Listing;
@@ -74,29 +74,7 @@ struct Field<'a> {
 impl<'a> Subject<'a> {
     /// Passes Service `key` through the gates, in upstream's order.
     pub(crate) fn admit(snapshot: &'a Snapshot, key: &'a ServiceKey) -> Result<Self, Reason> {
-        let Some(entry) = snapshot.entry(key) else { return Err(Reason::ServiceDeleted) };
-        let service = &entry.service;
-        let ours = &snapshot.settings().class;
-        if !service.is_load_balancer {
-            return Err(Reason::NotLoadBalancer);
-        }
-        if !class::handles(ours.as_deref(), service.class.as_deref()) {
-            return Err(Reason::OtherClass { service: service.class.clone(), ours: ours.clone() });
-        }
-        let Some(config) = snapshot.config() else { return Err(Reason::NoConfig) };
-        let addresses = entry
-            .addresses
-            .as_deref()
-            .map_err(|value| Reason::InvalidIp { value: value.clone() })?;
-        let Some(first_address) = addresses.first().copied() else {
-            return Err(Reason::NoIpAllocated);
-        };
-        let Some(pool) = &entry.pool else {
-            return Err(Reason::IpNotAllowed {
-                addresses: addresses.to_vec(),
-                invalid_pool: addresses.iter().find_map(|ip| config.left_out_at(*ip)).cloned(),
-            });
-        };
+        let Admitted { service, addresses, first_address, pool } = gates::admit(snapshot, key)?;
         if !snapshot.endpoints().can_serve(key) {
             return Err(Reason::NoEndpoints);
         }
@@ -131,6 +109,12 @@ impl<'a> Subject<'a> {
             (Standing::Candidate(_), _) => true,
             _ => false,
         }
+    }
+
+    /// Whether `rival` comes before `own`, whatever is known of either beside their names.
+    pub(crate) fn outranks(&self, rival: &NodeName, own: &NodeName) -> bool {
+        let preference = |node| self.listings.iter().filter_map(|l| l.weight(node)).sum::<i64>();
+        election::beats((rival, preference(rival)), (own, preference(own)), self.first_address)
     }
 
     fn standing(&self, node: &NodeName) -> Standing {

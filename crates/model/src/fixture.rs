@@ -78,8 +78,8 @@ pub(crate) fn mk_nodes_selector(names: &[&str]) -> Value {
     json!([{ "matchExpressions": [{ "key": "name", "operator": "In", "values": names }] }])
 }
 
-/// Objects from `{"pools": {name: spec}, "advertisements": {name: spec}}`; a key `metadata` inside
-/// a spec is the object's metadata.
+/// Objects from `{"pools": {name: spec}, "advertisements": {name: spec}}`, further `bgp`, `peers`,
+/// `profiles` and `communities`; a key `metadata` inside a spec is the object's metadata.
 pub(crate) fn mk_objects(written: &Value) -> ConfigObjects {
     ConfigObjects {
         pools: mk_kind(written, "pools", "IPAddressPool", serde_json::from_value),
@@ -89,6 +89,10 @@ pub(crate) fn mk_objects(written: &Value) -> ConfigObjects {
             "L2Advertisement",
             serde_json::from_value,
         ),
+        bgp_advertisements: mk_kind(written, "bgp", "BGPAdvertisement", serde_json::from_value),
+        peers: mk_kind(written, "peers", "BGPPeer", serde_json::from_value),
+        bfd_profiles: mk_kind(written, "profiles", "BFDProfile", serde_json::from_value),
+        communities: mk_kind(written, "communities", "Community", serde_json::from_value),
         namespaces: BTreeMap::new(),
     }
 }

@@ -1,14 +1,15 @@
 //! Objects to validated configuration; snapshot to verdict.
 //!
 //! ```text
-//!  API objects ──► Config::build ──► Config ───┐
-//!  rows (Service, Node, EndpointSlice) ────────┼──► Snapshot ──► decide ──► Verdict
+//!  API objects ──► Config::build ──► Config ───┐               ┌► decide ────► Verdict
+//!  rows (Service, Node, EndpointSlice) ────────┼──► Snapshot ──┼► decide_bgp ► bgp::Verdict
 //!  living members ─────────────────────────────┘        └─► apply ─► keys whose inputs changed
 //! ```
 //!
 //! Pure: nothing here watches, announces, writes or tells the time. Whatever the controller and
 //! the speaker do can be explained by calling the same functions on the same rows again.
 
+pub mod bgp;
 pub mod class;
 pub mod config;
 pub mod decide;
@@ -16,13 +17,17 @@ pub mod election;
 pub mod family;
 #[cfg(test)]
 mod fixture;
+mod gates;
 mod ranges;
 pub mod rows;
 pub mod snapshot;
 pub mod verdict;
 pub mod wanted;
 
-pub use config::{Config, ConfigObjects, L2Advertisement, Preference, Problem};
+pub use bgp::decide_bgp;
+pub use config::{
+    BgpAdvertisement, Config, ConfigObjects, L2Advertisement, Preference, Problem, ProblemReason,
+};
 pub use decide::decide;
 pub use rows::{
     Endpoint, EndpointSlice, Ingress, IpFamilyPolicy, Labels, Namespace, Node, Service,

@@ -25,9 +25,11 @@ use crate::rows::{EndpointSlice, Node, Service, SliceKey};
 use crate::verdict::{EXCLUDE_LABEL, Exclusion, Verdict};
 
 mod affected;
+mod bgp_rules;
 mod endpoints;
 pub(crate) mod listing;
 
+pub(crate) use bgp_rules::BgpRules;
 use endpoints::Endpoints;
 use listing::Listing;
 
@@ -91,6 +93,8 @@ pub struct Snapshot {
     listings: Vec<Listing>,
     /// Places in `listings`.
     listings_of: BTreeMap<PoolName, Vec<usize>>,
+    /// The BGP advertisements of `config` that list this node now.
+    bgp_rules: BgpRules,
     services_at: BTreeMap<IpAddr, BTreeSet<ServiceKey>>,
     services_of: BTreeMap<Option<PoolName>, BTreeSet<ServiceKey>>,
     verdicts: BTreeMap<ServiceKey, Verdict>,
@@ -120,6 +124,7 @@ impl Snapshot {
             ranges: RangeTable::default(),
             listings: Vec::new(),
             listings_of: BTreeMap::new(),
+            bgp_rules: BgpRules::default(),
             services_at: BTreeMap::new(),
             services_of: BTreeMap::new(),
             verdicts: BTreeMap::new(),
@@ -199,9 +204,11 @@ impl Snapshot {
 
     /// Why `node` cannot own any address at all, if so.
     pub(crate) fn unfit(&self, node: &NodeName) -> Option<Exclusion> {
-        if !self.is_member(node) {
-            return Some(Exclusion::NotMember);
-        }
+        if self.is_member(node) { self.barred(node) } else { Some(Exclusion::NotMember) }
+    }
+
+    /// Why `node` cannot announce any address, whatever its speaker does, if so.
+    pub(crate) fn barred(&self, node: &NodeName) -> Option<Exclusion> {
         let row = self.node(node)?;
         if row.network_unavailable {
             return Some(Exclusion::NetworkUnavailable);
@@ -222,6 +229,11 @@ impl Snapshot {
     pub(crate) fn listings(&self, pool: &PoolName) -> impl Iterator<Item = &Listing> {
         let places = self.listings_of.get(pool).into_iter().flatten();
         places.filter_map(|place| self.listings.get(*place))
+    }
+
+    /// The BGP advertisements that list this node.
+    pub(crate) fn bgp_rules(&self) -> &BgpRules {
+        &self.bgp_rules
     }
 
     fn apply_service(&mut self, key: ServiceKey, service: Option<Service>) -> BTreeSet<ServiceKey> {
@@ -288,7 +300,14 @@ impl Snapshot {
             Some(node) => self.nodes.insert(name.clone(), node),
             None => self.nodes.remove(name),
         };
-        self.concerned_by(name, &pools)
+        let mut affected = self.concerned_by(name, &pools);
+        if *name == self.settings.own {
+            affected.extend(self.apply_bgp_rules());
+            if fitness_changed {
+                affected.extend(self.services_in(self.bgp_rules.pools()).cloned());
+            }
+        }
+        affected
     }
 
     fn apply_members(&mut self, members: Members) -> BTreeSet<ServiceKey> {
@@ -311,6 +330,7 @@ impl Snapshot {
         let old = self.config.replace(config.clone());
         let mut affected = self.apply_ranges(config);
         affected.extend(self.apply_rules(&config.l2_advertisements));
+        affected.extend(self.apply_bgp_rules());
         match old {
             None => affected.extend(self.services.keys().cloned()),
             Some(old) if old.held_invalid != config.held_invalid => {

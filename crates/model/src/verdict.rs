@@ -142,6 +142,20 @@ pub enum Reason {
         /// What is missing.
         lack: AdvertisementLack,
     },
+    /// No `BGPAdvertisement` of the pool covers this Service on this node.
+    NoBgpAdvertisement {
+        /// The pool of the addresses.
+        pool: PoolName,
+        /// What is missing.
+        lack: AdvertisementLack,
+    },
+    /// Two advertisements give the same routes of this Service different local preferences.
+    ConflictingAdvertisements {
+        /// Name of one.
+        one: Arc<str>,
+        /// Name of the other.
+        other: Arc<str>,
+    },
     /// Nobody can announce: each node the advertisements list was dropped.
     NoEligibleNodes {
         /// The dropped nodes by name, and why each was.
@@ -197,7 +211,10 @@ impl Reason {
             Self::IpNotAllowed { .. } => "ipNotAllowed",
             Self::NoEndpoints => "noEndpoints",
             Self::SharedIpWithServiceSelector { .. } => "sharedIPWithServiceSelector",
-            Self::NoMatchingAdvertisement { .. } => "noMatchingAdvertisement",
+            Self::NoMatchingAdvertisement { .. } | Self::NoBgpAdvertisement { .. } => {
+                "noMatchingAdvertisement"
+            }
+            Self::ConflictingAdvertisements { .. } => "conflictingAdvertisements",
             Self::NoEligibleNodes { .. } => "noEligibleNodes",
             Self::NodeNotMember { .. } => "nodeNotMember",
             Self::NodeNetworkUnavailable { .. } => "nodeNetworkUnavailable",
@@ -238,16 +255,16 @@ impl fmt::Display for Reason {
                 "the Service shares its address, and L2Advertisement {advertisement} has \
                  serviceSelectors: sharers could end up on different nodes",
             ),
-            Self::NoMatchingAdvertisement { pool, lack } => match lack {
-                AdvertisementLack::Pool => write!(f, "no L2Advertisement covers pool {pool}"),
-                AdvertisementLack::Service => {
-                    write!(f, "no L2Advertisement of pool {pool} selects this Service")
-                }
-                AdvertisementLack::Node { node } => write!(
-                    f,
-                    "no L2Advertisement of pool {pool} that selects this Service lists node {node}",
-                ),
-            },
+            Self::NoMatchingAdvertisement { pool, lack } => {
+                write_lack(f, "L2Advertisement", pool, lack)
+            }
+            Self::NoBgpAdvertisement { pool, lack } => {
+                write_lack(f, "BGPAdvertisement", pool, lack)
+            }
+            Self::ConflictingAdvertisements { one, other } => write!(
+                f,
+                "BGPAdvertisements {one} and {other} give the same routes different localPref",
+            ),
             Self::NoEligibleNodes { dropped } => write_dropped(f, dropped),
             Self::NodeNotMember { node } => write!(f, "{node} {}", Exclusion::NotMember),
             Self::NodeNetworkUnavailable { node } => {
@@ -317,6 +334,23 @@ impl fmt::Display for ClassText<'_> {
         match self.0 {
             Some(class) => write!(f, "loadBalancerClass {class}"),
             None => f.write_str("no loadBalancerClass"),
+        }
+    }
+}
+
+fn write_lack(
+    f: &mut fmt::Formatter<'_>,
+    kind: &str,
+    pool: &PoolName,
+    lack: &AdvertisementLack,
+) -> fmt::Result {
+    match lack {
+        AdvertisementLack::Pool => write!(f, "no {kind} covers pool {pool}"),
+        AdvertisementLack::Service => {
+            write!(f, "no {kind} of pool {pool} selects this Service")
+        }
+        AdvertisementLack::Node { node } => {
+            write!(f, "no {kind} of pool {pool} that selects this Service lists node {node}")
         }
     }
 }

@@ -10,7 +10,7 @@ use ferrolb_ipam::{NodeName, ServiceKey};
 use ferrolb_model::verdict::EXCLUDE_LABEL;
 use ferrolb_model::{
     Change, Config, ConfigObjects, EndpointSlice, Ingress, IpFamilyPolicy, Labels, Members, Node,
-    Service, ServiceAnnotations, Settings, SliceKey, Snapshot, decide,
+    Service, ServiceAnnotations, Settings, SliceKey, Snapshot, bgp, decide, decide_bgp,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -192,7 +192,22 @@ fn config() -> impl Strategy<Value = ConfigObjects> {
             })
         });
     let advertisements = prop::collection::btree_map(select(vec!["a0", "a1", "a2"]), spec, 0..=3);
-    (pools, advertisements).prop_map(|(pools, advertisements)| {
+    let bgp = (
+        select(vec![json!([]), json!(["p0"]), json!(["p1"])]),
+        select(vec![json!([]), json!([zone("a")]), json!([zone("b")])]),
+        select(vec![json!([]), json!([]), json!([{ "matchLabels": { "app": "web" } }])]),
+        select(vec![24, 32]),
+        select(vec![0, 0, 100]),
+        select(vec![json!([]), json!(["65000:1"]), json!(["unknown"])]),
+    )
+        .prop_map(|(pools, nodes, services, length, local_pref, communities)| {
+            json!({
+                "ipAddressPools": pools, "nodeSelectors": nodes, "serviceSelectors": services,
+                "aggregationLength": length, "localPref": local_pref, "communities": communities,
+            })
+        });
+    let bgp = prop::collection::btree_map(select(vec!["b0", "b1", "b2"]), bgp, 0..=3);
+    (pools, advertisements, bgp).prop_map(|(pools, advertisements, bgp)| {
         let object = |kind: &str, name: &str, spec: Value| {
             json!({
                 "apiVersion": "metallb.io/v1beta1", "kind": kind,
@@ -207,10 +222,15 @@ fn config() -> impl Strategy<Value = ConfigObjects> {
             let written = object("L2Advertisement", name, spec);
             (name.to_owned(), serde_json::from_value(written).unwrap())
         };
+        let bgp_advertisement = |(name, spec): (&str, Value)| {
+            let written = object("BGPAdvertisement", name, spec);
+            (name.to_owned(), serde_json::from_value(written).unwrap())
+        };
         ConfigObjects {
+            bgp_advertisements: bgp.into_iter().map(bgp_advertisement).collect(),
             pools: pools.into_iter().map(pool).collect(),
             l2_advertisements: advertisements.into_iter().map(advertisement).collect(),
-            namespaces: BTreeMap::new(),
+            ..ConfigObjects::default()
         }
     })
 }
@@ -253,6 +273,7 @@ proptest! {
         let settings = Settings { own: own.into(), class: None, ignore_exclude_lb };
         let mut snapshot = Snapshot::new(settings.clone());
         let (mut facts, mut due) = (Facts::default(), BTreeSet::new());
+        let mut told: BTreeMap<ServiceKey, bgp::Verdict> = BTreeMap::new();
         for event in beginning.into_iter().chain(events).chain([Event::Drain]) {
             let change = match event {
                 Event::Change(change) => change,
@@ -263,12 +284,18 @@ proptest! {
                 Event::Drain => {
                     for key in std::mem::take(&mut due) {
                         snapshot.refresh(&key);
+                        told.insert(key.clone(), decide_bgp(&snapshot, &key));
                     }
                     let fresh = facts.snapshot(&settings);
                     for name in SERVICES {
                         let key = ServiceKey::new("test", name);
                         let expected = facts.services.contains_key(&key).then(|| decide(&fresh, &key));
                         prop_assert_eq!(snapshot.verdict(&key), expected.as_ref(), "{}", key);
+                        if let Some(told) = told.get(&key) {
+                            prop_assert_eq!(told, &decide_bgp(&fresh, &key), "{}", key);
+                        } else {
+                            prop_assert!(expected.is_none(), "{}", key);
+                        }
                     }
                     continue;
                 }

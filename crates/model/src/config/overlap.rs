@@ -12,7 +12,7 @@ use ferrolb_ipam::PoolName;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::pool::PoolSource;
-use super::problem::{Fault, Kind, Problem};
+use super::problem::{Fault, Kind, Problem, ProblemReason};
 use crate::ranges::RangeTable;
 
 /// A pool whose object is valid by itself.
@@ -148,6 +148,6 @@ fn collision(table: &RangeTable, source: &PoolSource) -> Option<Fault> {
         let (other, pool) = table.overlap(range)?;
         let field = format!("spec.addresses[{place}]");
         let cause = format!("{range} overlaps {other} of address pool {pool}");
-        Some(Fault::at(&field, &range.to_string(), &cause))
+        Some(Fault::at(&field, &range.to_string(), &cause).because(ProblemReason::Overlap))
     })
 }

@@ -7,7 +7,7 @@ use ferrolb_addr::AddrRange;
 use ferrolb_api::{IPAddressPool, ServiceAllocation};
 use ferrolb_ipam::{Pinning, Pool, PoolName, Selector};
 
-use super::problem::Fault;
+use super::problem::{Fault, ProblemReason};
 use super::selectors;
 use crate::ranges::RangeTable;
 use crate::rows::{Labels, Namespace};
@@ -104,7 +104,8 @@ pub(super) fn readable_ranges(object: &IPAddressPool) -> Vec<AddrRange> {
 
 fn parse_ranges(addresses: &[String], faults: &mut Vec<Fault>) -> Vec<AddrRange> {
     if addresses.is_empty() {
-        faults.push(Fault::new("spec.addresses", "", "pool has no prefixes defined".to_owned()));
+        let fault = Fault::new("spec.addresses", "", "pool has no prefixes defined".to_owned());
+        faults.push(fault.because(ProblemReason::Missing));
     }
     let this_pool = PoolName::new("");
     let mut table = RangeTable::default();
@@ -115,7 +116,7 @@ fn parse_ranges(addresses: &[String], faults: &mut Vec<Fault>) -> Vec<AddrRange>
             Ok(range) => {
                 if let Some((other, _)) = table.overlap(&range) {
                     let cause = format!("{range} overlaps {other}, which the pool lists before");
-                    faults.push(Fault::at(&field, text, &cause));
+                    faults.push(Fault::at(&field, text, &cause).because(ProblemReason::Overlap));
                 } else {
                     table.insert(range, &this_pool);
                 }

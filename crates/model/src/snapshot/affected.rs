@@ -39,13 +39,23 @@ impl Snapshot {
         keys
     }
 
-    fn services_in(&self, pools: &BTreeSet<PoolName>) -> impl Iterator<Item = &ServiceKey> {
-        pools.iter().filter_map(|pool| self.services_of.get(&Some(pool.clone()))).flatten()
+    pub(super) fn services_in<'a>(
+        &'a self,
+        pools: impl IntoIterator<Item = &'a PoolName>,
+    ) -> impl Iterator<Item = &'a ServiceKey> {
+        pools.into_iter().filter_map(|pool| self.services_of.get(&Some(pool.clone()))).flatten()
     }
 
     /// The Services that `node` owns as seen from here, or that nobody does.
     pub fn owned_by(&self, node: Option<&NodeName>) -> impl Iterator<Item = &ServiceKey> {
         self.services_by_owner.get(&node.cloned()).into_iter().flatten()
+    }
+
+    /// Whether node `rival`, which announces `key` as this node does, comes before it in the election:
+    /// both computed the same and differ in whom they take for dead, so only names can settle it.
+    pub fn outranks(&self, key: &ServiceKey, rival: &NodeName) -> bool {
+        let own = &self.settings.own;
+        Subject::admit(self, key).is_ok_and(|subject| subject.outranks(rival, own))
     }
 
     /// Nobody owns it, and the nodes are why.
