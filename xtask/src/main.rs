@@ -1,5 +1,6 @@
 //! Chores of the repository: `cargo xtask <chore>`.
 
+mod chart;
 mod crds;
 mod manifests;
 mod rows;
@@ -19,6 +20,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Render the chart and check names, values and likeness to the plain manifests
+    Chart(chart::Args),
     /// Write the custom resource definitions into deploy/crds
     Crds(crds::Args),
     /// Write what in deploy and docs follows from the code: RBAC, definitions, all-in-one manifest
@@ -30,6 +33,7 @@ enum Chore {
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let done = match Cli::parse().chore {
+        Chore::Chart(args) => chart::run(&args, &root),
         Chore::Crds(args) => crds::run(&args, &root),
         Chore::Manifests(args) => manifests::run(&args, &root),
         Chore::Rows(args) => rows::run(&args, &root),

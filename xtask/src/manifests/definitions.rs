@@ -5,8 +5,26 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 
 use super::HEADER;
 
-/// Stands for the namespace until the text is a template.
-const NAMESPACE: &str = "namespace-of-the-release";
+/// The definition that upstream left with a conversion webhook.
+const CONVERTED: &str = "bgppeers.metallb.io";
+
+/// Keeps that webhook where there is one. Ours is not needed, but server-side apply cannot take it
+/// away either: the certificate authority in it belongs to the controller that wrote it, and what
+/// would be left is refused. Our controller answers there.
+const CONVERSION: &str = r#"
+{{- $live := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "bgppeers.metallb.io" | default dict }}
+{{- if eq (dig "spec" "conversion" "strategy" "None" $live) "Webhook" }}
+  conversion:
+    strategy: Webhook
+    webhook:
+      clientConfig:
+        service:
+          name: metallb-webhook-service
+          namespace: {{ .Release.Namespace | quote }}
+          path: /convert
+      conversionReviewVersions: [v1, v1beta1]
+{{- end }}
+"#;
 
 /// All definitions as one YAML stream.
 pub(super) fn plain() -> String {
@@ -26,14 +44,12 @@ pub(super) fn chart() -> String {
 fn document(mut crd: CustomResourceDefinition) -> String {
     let annotations = crd.metadata.annotations.get_or_insert_default();
     annotations.insert("helm.sh/resource-policy".to_owned(), "keep".to_owned());
-    let conversion = crd.spec.conversion.as_mut().and_then(|way| way.webhook.as_mut());
-    let client = conversion.and_then(|webhook| webhook.client_config.as_mut());
-    if let Some(service) = client.and_then(|client| client.service.as_mut()) {
-        NAMESPACE.clone_into(&mut service.namespace);
-    }
     // Braces of a description must not look like a template's.
     let text = crd_yaml(&crd).replace("{{", "{{ `{{` }}");
-    text.replace(NAMESPACE, "{{ .Release.Namespace }}")
+    if crd.metadata.name.as_deref() == Some(CONVERTED) {
+        return text.replacen("\nspec:\n", &format!("\nspec:{CONVERSION}"), 1);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -42,9 +58,12 @@ mod tests {
 
     #[test]
     fn no_definition_of_the_chart_goes_with_the_release() {
-        let template = chart();
-        let keep = template.matches("helm.sh/resource-policy: keep\n").count();
+        let keep = chart().matches("helm.sh/resource-policy: keep\n").count();
         assert_eq!(keep, crds().len());
-        assert!(!template.contains(NAMESPACE));
+    }
+
+    #[test]
+    fn a_conversion_webhook_that_is_there_is_kept() {
+        assert_eq!(chart().matches("path: /convert\n").count(), 1);
     }
 }
