@@ -29,6 +29,7 @@ type options struct {
 	port                            int
 	protocol                        uint
 	quick, compress                 bool
+	pushPull                        time.Duration
 }
 
 func main() {
@@ -44,7 +45,8 @@ func main() {
 	flags.StringVar(&o.label, "label", "", "label of the cluster")
 	flags.StringVar(&o.meta, "meta", "", "metadata, hex")
 	flags.UintVar(&o.protocol, "protocol", 2, "protocol version to speak")
-	flags.BoolVar(&o.quick, "quick", false, "a fifth of the default intervals")
+	flags.BoolVar(&o.quick, "quick", false, "probe and gossip at a fifth of the default intervals")
+	flags.DurationVar(&o.pushPull, "push-pull", 2*time.Second, "time between exchanges of states")
 	flags.BoolVar(&o.compress, "compress", true, "compress")
 	_ = flags.Parse(os.Args[2:])
 	switch os.Args[1] {
@@ -76,11 +78,11 @@ func (o options) config(out *printer) *memberlist.Config {
 		c.Delegate = fixed(meta)
 	}
 	c.Events = watcher{out, o.name}
+	c.PushPullInterval = o.pushPull
 	if o.quick {
 		c.ProbeInterval /= 5
 		c.ProbeTimeout /= 5
 		c.GossipInterval /= 5
-		c.PushPullInterval = 2 * time.Second
 	}
 	return c
 }
