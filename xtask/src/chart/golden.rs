@@ -16,7 +16,7 @@ pub(super) const EVERYTHING: &str =
     include_str!("../../../deploy/helm/golden/everything.values.yaml");
 
 /// Values that keep everything closed that may be; the ones of the examples.
-const HARDENED: &str = include_str!("../../../examples/gitops/hardened-values.yaml");
+const HARDENED: &str = include_str!("../../../examples/gitops/flux/base/hardened-values.yaml");
 
 const CASES: [(&str, &str); 3] =
     [("default", "{}"), ("everything", EVERYTHING), ("hardened", HARDENED)];
