@@ -44,7 +44,9 @@ pub use bgp_advertisement::{Aggregation, BgpAdvertisement};
 use community::CommunitySource;
 use l2_advertisement::AdvertisementSource;
 pub use l2_advertisement::{L2Advertisement, Preference};
+pub(crate) use overlap::already_defined;
 use pool::PoolSource;
+pub(crate) use pool::readable_ranges;
 pub use problem::{Kind, Problem, ProblemReason};
 
 /// The API objects a configuration is made from, by name.

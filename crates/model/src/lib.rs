@@ -9,6 +9,7 @@
 //! Pure: nothing here watches, announces, writes or tells the time. Whatever the controller and
 //! the speaker do can be explained by calling the same functions on the same rows again.
 
+pub mod admission;
 pub mod bgp;
 pub mod class;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod family;
 mod fixture;
 mod gates;
 mod ranges;
+pub mod report;
 pub mod rows;
 pub mod snapshot;
 pub mod verdict;

@@ -98,7 +98,7 @@ impl Allocation {
 }
 
 /// The ranges of an invalid pool that can be read nevertheless.
-pub(super) fn readable_ranges(object: &IPAddressPool) -> Vec<AddrRange> {
+pub(crate) fn readable_ranges(object: &IPAddressPool) -> Vec<AddrRange> {
     object.spec.addresses.iter().filter_map(|text| text.parse().ok()).collect()
 }
 

@@ -27,17 +27,17 @@ fn acting(config: &Config) -> Vec<String> {
 #[case::older_wins(
     &[("a", 2, "10.0.0.0/24"), ("b", 1, "10.0.0.0/16")],
     &["b 10.0.0.0/16"],
-    "parsing address pool a: spec.addresses[0]: 10.0.0.0/24 overlaps 10.0.0.0/16 of address pool b"
+    "parsing address pool a: spec.addresses[0]: 10.0.0.0/24 overlaps with already defined CIDR 10.0.0.0/16 of address pool b"
 )]
 #[case::lower_name_wins_a_tie(
     &[("a", 1, "10.0.0.0/24"), ("b", 1, "10.0.0.0/16")],
     &["a 10.0.0.0/24"],
-    "parsing address pool b: spec.addresses[0]: 10.0.0.0/16 overlaps 10.0.0.0/24 of address pool a"
+    "parsing address pool b: spec.addresses[0]: 10.0.0.0/16 overlaps with already defined CIDR 10.0.0.0/24 of address pool a"
 )]
 #[case::others_are_not_touched(
     &[("a", 1, "10.0.0.0/24"), ("b", 2, "10.0.0.9-10.0.1.9"), ("c", 3, "10.0.1.0/24")],
     &["a 10.0.0.0/24", "c 10.0.1.0/24"],
-    "parsing address pool b: spec.addresses[0]: 10.0.0.9-10.0.1.9 overlaps 10.0.0.0/24 of address \
+    "parsing address pool b: spec.addresses[0]: 10.0.0.9-10.0.1.9 overlaps with already defined CIDR 10.0.0.0/24 of address \
      pool a"
 )]
 fn at_start(#[case] pools: &[(&str, u32, &str)], #[case] expected: &[&str], #[case] message: &str) {
