@@ -12,6 +12,8 @@
 
 pub mod admin;
 pub mod client;
+pub mod clock;
+pub mod election;
 pub mod events;
 pub mod inbox;
 pub mod logs;

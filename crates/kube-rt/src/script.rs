@@ -47,6 +47,11 @@ impl Script {
         }
     }
 
+    /// Whether nobody is left who could send a request. Waits for the next one otherwise.
+    pub(crate) async fn is_over(&mut self) -> bool {
+        self.0.next_request().await.is_none()
+    }
+
     /// Whether no request comes while everything else runs until it has nothing to do but wait.
     pub(crate) async fn is_quiet(&mut self) -> bool {
         let next = std::pin::pin!(self.0.next_request());

@@ -6,6 +6,9 @@
 //!                           └ replaces one unsent      └ else: Outcome ──▶ inbox of the owner
 //! ```
 //!
+//! A guard may stand before the wire (the lease of a leader): it is asked right before each send,
+//! and what it does not let through is told as [`Outcome::Refused`].
+//!
 //! It does not decide whether a write is needed, and it does not retry what needs a new decision:
 //! a conflict or a refusal goes back to the owner.
 
@@ -26,6 +29,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use crate::backoff::Backoff;
+use crate::election::Leadership;
 use crate::inbox::Post;
 use crate::resource::Resource;
 use crate::trouble::{Failure, Trouble};
@@ -34,7 +38,7 @@ mod merge;
 
 /// Requests under way at one time.
 const PARALLEL: usize = 16;
-/// Time for one request.
+/// Time for one request; a guard may allow less.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One wish.
@@ -82,6 +86,8 @@ pub enum Outcome {
     Conflict,
     /// The object is gone; nothing was written. After a deletion that is success.
     Missing,
+    /// The guard did not let it through: nothing was sent.
+    Refused,
     /// The server does not want it.
     Failed(WriteError),
 }
@@ -106,11 +112,15 @@ pub struct Writer<K> {
     shared: Arc<Shared<K>>,
 }
 
+/// How long a request that is sent now may take; `None` if it must not be sent.
+type Guard = Box<dyn Fn() -> Option<Duration> + Send + Sync>;
+
 type Report<K> = Box<dyn Fn(K, Outcome) -> BoxFuture<'static, ()> + Send + Sync>;
 
 struct Shared<K> {
     client: Client,
     report: Report<K>,
+    guard: Guard,
     places: Semaphore,
     /// A key is here while a task works for it; the value is a newer wish.
     slots: Mutex<HashMap<K, Option<Write>>>,
@@ -163,6 +173,7 @@ where
             shared: Arc::new(Shared {
                 client,
                 report: Box::new(report),
+                guard: Box::new(|| Some(TIMEOUT)),
                 places: Semaphore::new(PARALLEL),
                 slots: Mutex::default(),
                 emptied: Notify::new(),
@@ -171,6 +182,29 @@ where
                 sent: AtomicU64::new(0),
             }),
         }
+    }
+
+    /// The same writer, which sends nothing while `may_write` says no. Call it before the first wish.
+    #[must_use]
+    pub fn with_guard(self, may_write: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.guarded(Box::new(move || may_write().then_some(TIMEOUT)))
+    }
+
+    /// The same writer, which sends only while `leadership` allows it, and lets no request outlive
+    /// what the next leader waits for. Call it before the first wish.
+    #[must_use]
+    pub fn with_leadership(self, leadership: Leadership) -> Self {
+        self.guarded(Box::new(move || leadership.time_to_write()))
+    }
+
+    fn guarded(mut self, guard: Guard) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.guard = guard;
+        } else {
+            // Rather no guard for what is under way than a panic: this is a mistake of the caller.
+            tracing::error!(op = "write", "a guard was set after the first wish and is not in use");
+        }
+        self
     }
 
     /// Hands over a wish and returns at once; needs a tokio runtime. A wish for the same key that
@@ -241,6 +275,7 @@ fn outcome(sent: Result<Answer, Failure>) -> Outcome {
             resource_version: metadata.resource_version.into(),
         },
         Err(failure) => match failure.trouble {
+            Trouble::Barred => Outcome::Refused,
             Trouble::Conflict => Outcome::Conflict,
             Trouble::Missing if failure.verb != "create" => Outcome::Missing,
             _ => Outcome::Failed(WriteError {
@@ -318,6 +353,7 @@ impl<K: Eq + Hash> Shared<K> {
     ) -> Result<Answer, Failure> {
         match self.update(write, body, version).await {
             Err(failure) if matches!(failure.trouble, Trouble::Forbidden(_)) => Err(denied),
+            Err(failure) if failure.trouble == Trouble::Barred => Err(failure),
             sent => {
                 let place = (write.resource.clone(), write.subresource);
                 if self.update_only.lock().insert(place) {
@@ -356,7 +392,6 @@ impl<K: Eq + Hash> Shared<K> {
         kind: &'static str,
         body: &Value,
     ) -> Result<Answer, Failure> {
-        self.sent.fetch_add(1, Ordering::Relaxed);
         let request = Request::builder()
             .method(method)
             .uri(write.url(true))
@@ -372,13 +407,20 @@ impl<K: Eq + Hash> Shared<K> {
         verb: &'static str,
         request: http::Result<Request<Vec<u8>>>,
     ) -> Result<T, Failure> {
-        let trouble = match request {
-            Err(error) => Trouble::Refused(0, error.to_string()),
-            Ok(request) => match timeout(TIMEOUT, self.client.request(request)).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => error.into(),
-                Err(elapsed) => elapsed.into(),
-            },
+        let trouble = match (request, (self.guard)()) {
+            (Err(error), _) => Trouble::Refused(0, error.to_string()),
+            (_, None) => Trouble::Barred,
+            (Ok(request), Some(longest)) => {
+                if verb != "get" {
+                    self.sent.fetch_add(1, Ordering::Relaxed);
+                }
+                let longest = longest.min(TIMEOUT);
+                match timeout(longest, self.client.request(request)).await {
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err(error)) => error.into(),
+                    Err(elapsed) => elapsed.into(),
+                }
+            }
         };
         let Write { resource, subresource, namespace, .. } = write;
         Err(Failure::new(verb, resource, *subresource, namespace.as_deref(), trouble))

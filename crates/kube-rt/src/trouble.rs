@@ -24,6 +24,8 @@ pub(crate) enum Trouble {
     Refused(u16, String),
     /// The answer could not be read.
     Garbled(String),
+    /// Our own guard did not let the request out.
+    Barred,
 }
 
 impl Trouble {
@@ -131,6 +133,7 @@ impl fmt::Display for Failure {
             Trouble::Expired => f.write_str(": the version to continue from is gone"),
             Trouble::Busy(code, why) => write!(f, ": the API server answers {code}: {why}"),
             Trouble::Refused(code, why) => write!(f, ": refused with {code}: {why}"),
+            Trouble::Barred => f.write_str(": this process does not lead"),
             Trouble::Garbled(why) => write!(f, ": unreadable answer: {why}"),
         }
     }

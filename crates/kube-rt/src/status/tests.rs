@@ -276,6 +276,46 @@ async fn delete_removes_the_object() {
     assert_eq!(next(&mut told).await, ("a", mk_written("", "")));
 }
 
+/// A writer behind a gate that the test opens and closes.
+fn mk_guarded() -> (Writer<&'static str>, Script, Told, Arc<std::sync::atomic::AtomicBool>) {
+    let (writer, script, told) = mk_writer();
+    let gate = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let asked = Arc::clone(&gate);
+    (writer.with_guard(move || asked.load(Ordering::Relaxed)), script, told, gate)
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_is_asked_before_each_send_and_a_refusal_is_told() {
+    let (writer, mut script, mut told, gate) = mk_guarded();
+    writer.submit("a", mk_patch("a", 1));
+    let call = script.next().await;
+    gate.store(false, Ordering::Relaxed);
+    // Sent while it was open, so it counts; the attempt after the failure does not go out.
+    call.fail(503, "later");
+    assert_eq!(next(&mut told).await, ("a", Outcome::Refused));
+    writer.submit("b", mk_patch("b", 1));
+    assert_eq!(next(&mut told).await, ("b", Outcome::Refused));
+    assert!(script.is_quiet().await);
+    assert_eq!(writer.sent(), 1);
+
+    gate.store(true, Ordering::Relaxed);
+    writer.submit("b", mk_patch("b", 2));
+    ok(script.next().await, "3");
+    assert_eq!(next(&mut told).await, ("b", mk_written("b", "3")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_is_asked_between_read_and_replace() {
+    let (writer, mut script, mut told, gate) = mk_guarded();
+    writer.submit("a", mk_patch("a", 1));
+    script.next().await.fail(403, "no rule");
+    let read = script.next().await;
+    gate.store(false, Ordering::Relaxed);
+    read.ok(&json!({ "metadata": { "resourceVersion": "7" } }));
+    assert_eq!(next(&mut told).await, ("a", Outcome::Refused));
+    assert!(script.is_quiet().await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn passing_trouble_is_said_once() {
     let lines = crate::logs::tests::mk_capture();
