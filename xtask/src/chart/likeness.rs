@@ -1,5 +1,6 @@
 //! What exists twice, as a plain manifest and as a template, says the same.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -13,9 +14,11 @@ use super::helm::{Helm, Release, Rendered};
 /// whose value is the default.
 const DIFFERENT: [&str; 2] = ["/serviceAccountName", "/containers/0/args"];
 
+/// Everything that the plain manifests and their overlays have.
+const VALUES: &str = "{prometheus: {prometheusRule: {enabled: true}}, networkpolicies: {enabled: true, defaultDeny: true}}";
+
 pub(super) fn check(helm: &Helm, root: &Path) -> Result<Findings> {
-    let chart =
-        helm.must_render(Release::usual("{prometheus: {prometheusRule: {enabled: true}}}"))?;
+    let chart = helm.must_render(Release::usual(VALUES))?;
     let mut findings = Findings::new();
     for (kind, component) in [("Deployment", "controller"), ("DaemonSet", "speaker")] {
         let plain = read(root, &format!("deploy/manifests/{component}.yaml"))?;
@@ -36,6 +39,8 @@ pub(super) fn check(helm: &Helm, root: &Path) -> Result<Findings> {
     ));
     let alerts = read(root, "deploy/kustomize/overlays/prometheus/alerts.yaml")?;
     findings.extend(same("alerts", &alerts, &chart, "PrometheusRule", "metallb", "/spec"));
+    let policies = read(root, "deploy/kustomize/overlays/network-policies/network-policies.yaml")?;
+    findings.extend(network_policies(&policies, &chart));
     let webhooks = read(root, "deploy/manifests/webhook.yaml")?;
     // Upstream has one webhook under another name in its manifests than in its chart.
     let webhooks: Vec<Value> = webhooks
@@ -56,6 +61,35 @@ pub(super) fn check(helm: &Helm, root: &Path) -> Result<Findings> {
         "/webhooks",
     ));
     Ok(findings)
+}
+
+/// Both have the same policies, and what they let in is what the controller listens on (NP-01: no
+/// network plugin enforces them in a lab, so that much is checked as it is written).
+fn network_policies(plain: &[Value], chart: &Rendered) -> Findings {
+    let mut findings = Findings::new();
+    for policy in plain {
+        let name = policy["metadata"]["name"].as_str().unwrap_or_default();
+        let without_pods = |policy: &Value| {
+            let mut spec = policy["spec"].clone();
+            spec["podSelector"] = json!(policy["spec"]["podSelector"] != json!({}));
+            spec
+        };
+        let theirs = chart.object("NetworkPolicy", name).map(without_pods);
+        if theirs != Some(without_pods(policy)) {
+            findings.push(format!("NetworkPolicy {name}: manifests and chart differ"));
+        }
+    }
+    let ports = |list: &Value, key: &str| -> BTreeSet<String> {
+        list.as_array().into_iter().flatten().map(|port| port[key].to_string()).collect()
+    };
+    let controller = chart.object("Deployment", "metallb-controller").unwrap_or(&Value::Null);
+    let policy = chart.object("NetworkPolicy", "controller").unwrap_or(&Value::Null);
+    let listens = ports(&controller["spec"]["template"]["spec"]["containers"][0]["ports"], "name");
+    let open = ports(&policy["spec"]["ingress"][0]["ports"], "port");
+    if listens != open {
+        findings.push(format!("the controller listens on {listens:?}, its policy opens {open:?}"));
+    }
+    findings
 }
 
 fn same(
