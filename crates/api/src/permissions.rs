@@ -281,7 +281,7 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Own,
         OURS,
         &["servicel2statuses", "servicebgpstatuses"],
-        &["get", "list", "watch", "create", "patch", "delete"],
+        &["list", "watch", "create", "patch", "delete"],
         "its reports on what it announces",
     ),
     speaker(
@@ -319,7 +319,7 @@ pub const PERMISSIONS: &[Permission] = &[
         &["patch"],
         "the content of those reports",
     ),
-    speaker(Scope::Own, CORE, &["pods"], READ, "its own Pod, and where the other speakers are"),
+    speaker(Scope::Own, CORE, &["pods"], FOLLOW, "its own Pod, and where the other speakers are"),
     speaker(Scope::Own, CORE, &["secrets"], READ, "passwords of BGP sessions")
         .named(&[Name::BgpSecrets]),
     speaker(

@@ -135,7 +135,7 @@
   # its reports on what it announces
   - apiGroups: [metallb.io]
     resources: [servicel2statuses, servicebgpstatuses]
-    verbs: [get, list, watch, create, patch, delete]
+    verbs: [list, watch, create, patch, delete]
   # the content of those reports
   - apiGroups: [metallb.io]
     resources: [servicel2statuses/status, servicebgpstatuses/status]
@@ -159,7 +159,7 @@
   # its own Pod, and where the other speakers are
   - apiGroups: [""]
     resources: [pods]
-    verbs: [get, list, watch]
+    verbs: [list, watch]
   # passwords of BGP sessions
   - apiGroups: [""]
     resources: [secrets]
