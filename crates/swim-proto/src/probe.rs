@@ -19,7 +19,7 @@ use crate::node::State;
 use crate::wire::{Claim, IndirectPing, Message, Ping, Source};
 
 /// Questions that are relayed at a time.
-const MAX_RELAYS: usize = 256;
+const MAX_RELAYS: usize = 1024;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Probing {
@@ -141,10 +141,14 @@ impl Membership {
         from: SocketAddr,
         ping: &IndirectPing,
     ) {
-        if self.relays.0.len() >= MAX_RELAYS {
+        let to = self.answer_address(from, &ping.source);
+        // Only members are pinged: else anybody could have anything sent anywhere.
+        if !self.is_member(ping.target) || self.relays.0.len() >= MAX_RELAYS {
+            if ping.nack {
+                self.send(to, Message::Nack(ping.seq).encode());
+            }
             return;
         }
-        let to = self.answer_address(from, &ping.source);
         let seq = self.probing.next_seq();
         let timeout = self.config.timing.probe_timeout;
         // Early enough to reach the asker before its verdict, which a nack after the whole timeout
@@ -152,11 +156,8 @@ impl Membership {
         let nack_at = ping.nack.then(|| now + timeout * 4 / 5);
         let relay = Relay { to, seq: ping.seq, nack_at, until: now + timeout };
         self.relays.0.insert(seq, relay);
-        // Only members are pinged: else anybody could have anything sent anywhere.
-        if self.is_member(ping.target) {
-            let question = self.ping(seq, ping.node.clone());
-            self.send(ping.target, question.encode());
-        }
+        let question = self.ping(seq, ping.node.clone());
+        self.send(ping.target, question.encode());
     }
 
     pub(crate) fn expire_relays(&mut self, now: Duration) {

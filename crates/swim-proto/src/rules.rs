@@ -237,7 +237,7 @@ impl Membership {
     fn refute(&mut self, accused: u32) {
         let name = self.config.name.clone();
         let Some(own) = self.nodes.get_mut(&name) else { return };
-        own.incarnation = own.incarnation.max(accused) + 1;
+        own.incarnation = own.incarnation.max(accused).saturating_add(1);
         let incarnation = own.incarnation;
         self.probing.worsen(1);
         self.stats.refutations += 1;

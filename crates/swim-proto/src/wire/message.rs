@@ -9,9 +9,9 @@ use crate::wire::{
     ACK, ALIVE, DEAD, Fault, INDIRECT_PING, MAX_META, MAX_NAME, NACK, PING, SUSPECT, USER,
 };
 
-/// Above this an incarnation is a lie: nobody refutes two thousand million times. Bounding it keeps
-/// room for the accused to answer.
-const MAX_INCARNATION: u32 = u32::MAX / 2;
+/// Above this an accusation is a lie: nobody refutes two thousand million times. The accused needs
+/// room to answer with a greater number.
+const MAX_ACCUSED: u32 = u32::MAX / 2;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Message {
@@ -231,10 +231,6 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    fn incarnation(&self) -> Result<u32, Fault> {
-        (self.incarnation <= MAX_INCARNATION).then_some(self.incarnation).ok_or(Fault::Malformed)
-    }
-
     fn source(&self) -> Result<Source, Fault> {
         let given = !self.source_addr.is_empty() && self.source_port > 0;
         Ok(Source {
@@ -244,19 +240,23 @@ impl<'a> Fields<'a> {
     }
 
     fn claim(&self) -> Result<Claim, Fault> {
+        if self.incarnation > MAX_ACCUSED {
+            return Err(Fault::Malformed);
+        }
         Ok(Claim {
-            incarnation: self.incarnation()?,
+            incarnation: self.incarnation,
             node: name(self.node)?,
             from: optional_name(self.from)?,
         })
     }
 
     pub(super) fn alive(&self, node: &[u8]) -> Result<Alive, Fault> {
-        if self.meta.len() > MAX_META {
+        // The greatest number is nobody's, so that a greater one always exists.
+        if self.meta.len() > MAX_META || self.incarnation == u32::MAX {
             return Err(Fault::Malformed);
         }
         Ok(Alive {
-            incarnation: self.incarnation()?,
+            incarnation: self.incarnation,
             node: name(node)?,
             address: address(self.addr, self.port)?,
             meta: self.meta.into(),

@@ -88,6 +88,11 @@ impl Ours {
         self.shared.member.lock().unwrap().members().filter(Member::is_usable).collect()
     }
 
+    /// What is known of a node, also of one that is gone.
+    pub(crate) fn member(&self, name: &str) -> Option<Member> {
+        self.shared.member.lock().unwrap().member(name)
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         self.members().iter().map(|member| member.name.to_string()).collect()
     }

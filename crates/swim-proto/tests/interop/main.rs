@@ -308,6 +308,27 @@ fn a_mixed_cluster_agrees_after_deaths_and_a_restart() {
 }
 
 #[test]
+fn a_forgotten_peer_proves_that_it_is_back() {
+    let port = "17946";
+    let flags = ["-quick", "-secret", SECRET, "-port", port];
+    let Some(mut theirs) = Peer::start("theirs", "127.0.45.2", &flags) else { return };
+    let ours = Ours::start("ours", "127.0.45.1", |config| {
+        config.timing =
+            Timing { gossip_to_the_dead: Duration::from_millis(300), ..Pace::Quick.timing() };
+        config.keys = keys(Some(SECRET));
+    });
+    theirs.join(ours.address);
+    ours.wait("join", 2.0, |event| is_joined(event, "theirs"));
+    drop(theirs);
+    assert!(within(8.0, || ours.member("theirs").is_none()));
+    // It starts at the incarnation it died with, so ours asks; only a living peer answers that.
+    let mut theirs = Peer::start("theirs", "127.0.45.2", &flags).unwrap();
+    theirs.join(ours.address);
+    assert!(within(3.0, || ours.member("theirs").is_some_and(|member| member.incarnation == 2)));
+    theirs.wait("Refuting a dead message", 1.0);
+}
+
+#[test]
 fn the_default_intervals_notice_a_death_in_upstreams_time() {
     let Some(mut third) = Peer::start("g2", "127.0.41.3", &["-secret", SECRET]) else { return };
     let theirs = Peer::start("g1", "127.0.41.2", &["-secret", SECRET]).unwrap();
