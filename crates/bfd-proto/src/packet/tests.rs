@@ -33,6 +33,57 @@ fn layout() {
     assert_eq!(Packet::decode(&BY_HAND), Ok(mk_packet()));
 }
 
+/// FRR 8.4.4's bfdd with 50 ms, as it comes up; captured with tcpdump.
+#[rstest]
+#[case::init(
+    "2080 0318 8357a95b d3bbc418 000f4240 000f4240 0000c350",
+    State::Init,
+    false,
+    false,
+    1_000
+)]
+#[case::up_poll(
+    "20e0 0318 8357a95b d3bbc418 0000c350 0000c350 0000c350",
+    State::Up,
+    true,
+    false,
+    50
+)]
+#[case::up_final(
+    "20d0 0318 8357a95b d3bbc418 0000c350 0000c350 0000c350",
+    State::Up,
+    false,
+    true,
+    50
+)]
+fn captured(
+    #[case] hex: &str,
+    #[case] state: State,
+    #[case] poll: bool,
+    #[case] is_final: bool,
+    #[case] millis: u32,
+) {
+    let digits = hex.replace(' ', "");
+    let bytes: Vec<_> = (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
+        .collect();
+    let interval = Interval::from_millis(millis);
+    let packet = Packet {
+        state,
+        poll,
+        is_final,
+        my_discriminator: Discriminator::new(0x8357_a95b).unwrap(),
+        your_discriminator: Discriminator::new(0xd3bb_c418),
+        desired_min_tx: interval,
+        required_min_rx: interval,
+        required_min_echo_rx: Interval::from_millis(50),
+        ..mk_packet()
+    };
+    assert_eq!(Packet::decode(&bytes), Ok(packet));
+    assert_eq!(packet.encode()[..], bytes[..]);
+}
+
 #[rstest]
 #[case::short(23, &[], Malformed::Short(23))]
 #[case::empty(0, &[], Malformed::Short(0))]
