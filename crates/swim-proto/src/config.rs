@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::key::Keyring;
-use crate::wire::{MAX_META, MAX_NAME};
+use crate::wire::{MAX_ACCUSED, MAX_META, MAX_NAME};
 
 /// Identity, protection, timing and limits of one member.
 #[derive(Clone, Debug)]
@@ -18,6 +18,10 @@ pub struct Config {
     pub address: SocketAddr,
     /// Opaque bytes that peers learn with the name, the same from join to leave; at most 512.
     pub meta: Arc<[u8]>,
+    /// The incarnation to begin with: 1 as the library does, or better one that grows from life to
+    /// life, such as the seconds since some year. Then a restart is admitted without a doubt, and
+    /// recordings of former lives are void.
+    pub incarnation: u32,
     /// Sets clusters apart that share a network; upstream's speakers use none (empty).
     pub label: Arc<str>,
     /// Seals and opens messages; none means that everything is in the clear.
@@ -41,6 +45,7 @@ impl Config {
             name: name.into(),
             address,
             meta: [].into(),
+            incarnation: 1,
             label: "".into(),
             keys: None,
             verify_incoming: true,
@@ -67,6 +72,9 @@ impl Config {
         }
         if self.meta.len() > MAX_META {
             return Err(ConfigError::Meta(self.meta.len()));
+        }
+        if !(1..=MAX_ACCUSED).contains(&self.incarnation) {
+            return Err(ConfigError::Incarnation(self.incarnation));
         }
         if self.label.len() > 255 {
             return Err(ConfigError::Label(self.label.len()));
@@ -100,6 +108,9 @@ pub enum ConfigError {
     /// More metadata than the protocol carries.
     #[error("{0} bytes of metadata are more than 512")]
     Meta(usize),
+    /// Zero, or so high that no accusation of it would be believed.
+    #[error("{0} is no incarnation to begin with")]
+    Incarnation(u32),
     /// A longer label than the protocol carries.
     #[error("a label of {0} bytes is longer than 255")]
     Label(usize),
@@ -218,6 +229,7 @@ mod tests {
     #[case::name(|c: &mut Config| c.name = "a\n".into(), Some("\"a\\n\" is no node name"))]
     #[case::port(|c: &mut Config| c.address.set_port(0), Some("10.0.0.1:0 cannot be advertised"))]
     #[case::meta(|c: &mut Config| c.meta = [0; 513].into(), Some("513 bytes of metadata are more than 512"))]
+    #[case::incarnation(|c: &mut Config| c.incarnation = 0, Some("0 is no incarnation to begin with"))]
     #[case::interval(
         |c: &mut Config| c.timing.probe_interval = std::time::Duration::ZERO,
         Some("probe_interval of 0ns is below a millisecond")

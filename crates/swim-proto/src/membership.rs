@@ -96,7 +96,7 @@ impl Membership {
             address: SocketAddr::new(config.address.ip().to_canonical(), config.address.port()),
             meta: config.meta.clone(),
             versions: Versions::OWN,
-            incarnation: 1,
+            incarnation: config.incarnation,
             state: State::Alive,
             since: now,
             datagrams_blocked: false,

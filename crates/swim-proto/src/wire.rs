@@ -16,7 +16,7 @@ mod push_pull;
 mod tests;
 
 pub(crate) use envelope::{COMPOUND_OVERHEAD, Envelope, Side, compound};
-pub(crate) use message::{Alive, Claim, IndirectPing, Message, Ping, Source};
+pub(crate) use message::{Alive, Claim, IndirectPing, MAX_ACCUSED, Message, Ping, Source};
 pub(crate) use push_pull::{Record, RecordState, StreamMessage, error, push_pull};
 
 /// Largest datagram that is looked at.

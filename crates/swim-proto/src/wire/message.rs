@@ -11,7 +11,7 @@ use crate::wire::{
 
 /// Above this an accusation is a lie: nobody refutes two thousand million times. The accused needs
 /// room to answer with a greater number.
-const MAX_ACCUSED: u32 = u32::MAX / 2;
+pub(crate) const MAX_ACCUSED: u32 = u32::MAX / 2;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Message {

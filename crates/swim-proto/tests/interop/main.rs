@@ -70,6 +70,7 @@ fn mk_ours(name: &str, ip: &str, secret: Option<&str>, pace: Pace) -> Ours {
         config.timing = pace.timing();
         config.keys = keys(secret);
         config.meta = [0xf7, 1, 0xff].into();
+        config.incarnation = 7_000_000;
     })
 }
 

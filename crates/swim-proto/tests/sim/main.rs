@@ -296,3 +296,50 @@ fn replayed_datagrams_change_nothing() {
         world.assert_whole();
     }
 }
+
+#[test]
+fn recordings_of_former_lives_are_void_with_growing_incarnations() {
+    for seed in seeds(3) {
+        let mut world = World::new(0, LAN, seed);
+        world.clocked = true;
+        world.recording = Some(Vec::new());
+        (0..3).for_each(|_| world.add());
+        (1..3).for_each(|index| world.join(index, 0));
+        world.run(MS(8_000));
+        world.leave(2);
+        world.run(MS(2_000));
+        // The whole cluster stops and starts again: nobody remembers anything.
+        (0..3).for_each(|index| world.crash(index));
+        world.run(MS(2_000));
+        (0..3).for_each(|index| world.start(index));
+        (1..3).for_each(|index| world.join(index, 0));
+        world.run(MS(3_000));
+        world.assert_whole();
+        world.log.clear();
+        for (from, to, bytes) in world.recording.take().unwrap() {
+            world.inject(from, to, &bytes);
+            world.run(MS(20));
+        }
+        assert_eq!(world.log, [], "{}", world.story());
+        world.assert_whole();
+    }
+}
+
+#[test]
+fn a_restart_with_a_higher_incarnation_needs_no_refutation() {
+    for seed in seeds(6) {
+        let mut world = World::settled(3, LAN, seed);
+        world.crash(0);
+        world.run(MS(12_000));
+        world.clocked = true;
+        world.start(0);
+        world.join(0, 1);
+        world.run_until(MS(500), World::is_whole);
+        assert_eq!(
+            world.count(|event| matches!(event, Event::Refuted { .. })),
+            0,
+            "{}",
+            world.story()
+        );
+    }
+}

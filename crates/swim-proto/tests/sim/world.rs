@@ -24,6 +24,8 @@ pub(crate) struct World {
     /// Every datagram sent, if recording is on.
     pub(crate) recording: Option<Vec<(usize, usize, Vec<u8>)>>,
     pub(crate) sent: u64,
+    /// Whether a new life begins with a higher incarnation.
+    pub(crate) clocked: bool,
     timing: Timing,
     seed: u64,
     lives: u64,
@@ -58,6 +60,7 @@ impl World {
             log: Vec::new(),
             recording: None,
             sent: 0,
+            clocked: false,
             timing,
             seed,
             lives: 0,
@@ -65,12 +68,16 @@ impl World {
             queue: BinaryHeap::new(),
             arrivals: 0,
         };
-        for index in 0..count {
-            let address = SocketAddr::from(([10, 0, 0, u8::try_from(index + 1).unwrap()], 7946));
-            world.nodes.push(Node { name: format!("n{index:02}"), address, member: None });
-            world.start(index);
-        }
+        (0..count).for_each(|_| world.add());
         world
+    }
+
+    /// One more member.
+    pub(crate) fn add(&mut self) {
+        let index = self.nodes.len();
+        let address = SocketAddr::from(([10, 0, 0, u8::try_from(index + 1).unwrap()], 7946));
+        self.nodes.push(Node { name: format!("n{index:02}"), address, member: None });
+        self.start(index);
     }
 
     /// Members that all know each other, long after they started.
@@ -95,6 +102,9 @@ impl World {
         let mut config = Config::new(node.name.as_str(), node.address);
         config.keys = Some(Keyring::derive(b"secret").unwrap());
         config.timing = self.timing;
+        if self.clocked {
+            config.incarnation = u32::try_from(self.now.as_secs()).unwrap();
+        }
         config.meta = vec![u8::try_from(index).unwrap(); 3].into();
         let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(self.lives);
         node.member = Some(Membership::new(config, self.now, seed).unwrap());
