@@ -66,11 +66,13 @@ pub enum EventReason {
     NodeAssigned,
     /// A node should announce the Service and cannot.
     AnnounceFailed,
+    /// A station outside the cluster speaks for an address of the Service. Not known upstream.
+    AddressConflict,
 }
 
 impl EventReason {
     /// All reasons.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::IpAllocated,
         Self::AdditionalAssignFailed,
         Self::ClearAssignment,
@@ -88,6 +90,7 @@ impl EventReason {
         Self::DeprecatedAnnotation,
         Self::NodeAssigned,
         Self::AnnounceFailed,
+        Self::AddressConflict,
     ];
 
     /// The value of the Event's `reason` field.
@@ -110,6 +113,7 @@ impl EventReason {
             Self::DeprecatedAnnotation => "deprecatedAnnotation",
             Self::NodeAssigned => "nodeAssigned",
             Self::AnnounceFailed => "announceFailed",
+            Self::AddressConflict => "AddressConflict",
         }
     }
 
@@ -132,7 +136,8 @@ impl EventReason {
             | Self::ConfigurationError
             | Self::InternalError
             | Self::DeprecatedAnnotation
-            | Self::AnnounceFailed => EventType::Warning,
+            | Self::AnnounceFailed
+            | Self::AddressConflict => EventType::Warning,
         }
     }
 }
@@ -171,6 +176,7 @@ mod tests {
                 ("deprecatedAnnotation", "Warning"),
                 ("nodeAssigned", "Normal"),
                 ("announceFailed", "Warning"),
+                ("AddressConflict", "Warning"),
             ]
         );
     }

@@ -77,6 +77,7 @@ fn speaker(args: SpeakerArgs) -> anyhow::Result<()> {
         bgp_debounce_timeout: _,
         frrk8s_namespace: _,
         frrk8s_secret_passthrough: _,
+        address_conflicts,
     } = args;
     start("speaker", &shared, &later);
     let settings = ferrolb_speaker::Settings {
@@ -95,6 +96,7 @@ fn speaker(args: SpeakerArgs) -> anyhow::Result<()> {
             secret_folder: Some(ml_secret_key_path).filter(|p| !p.is_empty()).map(Into::into),
         },
         excluded_interfaces: ferrolb_speaker::EXCLUDED_INTERFACES_FILE.into(),
+        conflicts: address_conflicts.into(),
     };
     Ok(runtime()?.block_on(ferrolb_speaker::run(settings))?)
 }

@@ -199,6 +199,8 @@ pub struct SpeakerMetrics {
     requests_received: Family<AddressLabel, Bare>,
     responses_sent: Family<AddressLabel, Bare>,
     gratuitous_sent: Family<AddressLabel, Bare>,
+    conflicts: Family<AddressLabel, Bare>,
+    rivals: Family<AddressLabel, Bare>,
 }
 
 /// Which announcement a series of `metallb_speaker_announced` is about.
@@ -247,6 +249,16 @@ impl SpeakerMetrics {
         );
         names.add("responses_sent", "ARP and NDP replies sent", &metrics.responses_sent);
         names.add("gratuitous_sent", "Unasked ARP and NDP frames sent", &metrics.gratuitous_sent);
+        names.add(
+            "address_conflicts",
+            "Times a station outside the cluster was found to speak for an address",
+            &metrics.conflicts,
+        );
+        names.add(
+            "two_owners",
+            "Times another node was found to answer for an address this node announces",
+            &metrics.rivals,
+        );
         metrics
     }
 
@@ -258,6 +270,16 @@ impl SpeakerMetrics {
     /// An announcement ended, and its series with it.
     pub fn withdrawn(&self, labels: &AnnouncedLabels) {
         self.announced.remove(labels);
+    }
+
+    /// A station outside the cluster speaks for `ip`.
+    pub fn conflict(&self, ip: IpAddr) {
+        self.conflicts.get_or_create_owned(&AddressLabel { ip: ip.to_string() }).inc();
+    }
+
+    /// Another node of the cluster answers for `ip` too.
+    pub fn rival(&self, ip: IpAddr) {
+        self.rivals.get_or_create_owned(&AddressLabel { ip: ip.to_string() }).inc();
     }
 
     /// The counters of `ip`; the same ones each time.

@@ -40,7 +40,7 @@ impl Announced {
             .collect();
         let mut answers = Vec::new();
         for ip in touched {
-            let before = self.answered(ip);
+            let before = self.interfaces(ip);
             let wanted = new.into_iter().flat_map(|a| &a.addresses).find(|(other, _)| *other == ip);
             let announcers = self.addresses.entry(ip).or_default();
             match wanted {
@@ -50,7 +50,7 @@ impl Announced {
             if announcers.is_empty() {
                 self.addresses.remove(&ip);
             }
-            match (before, self.answered(ip)) {
+            match (before, self.interfaces(ip)) {
                 (before, after) if before == after => {}
                 (_, Some(interfaces)) => answers.push(Answer::On(ip, interfaces)),
                 (_, None) => answers.push(Answer::Off(ip)),
@@ -64,7 +64,13 @@ impl Announced {
         self.services.get(key)
     }
 
-    fn answered(&self, ip: IpAddr) -> Option<Interfaces> {
+    /// The Services for which this node answers at `ip`.
+    pub(crate) fn services_at(&self, ip: IpAddr) -> impl Iterator<Item = &ServiceKey> {
+        self.addresses.get(&ip).into_iter().flat_map(BTreeMap::keys)
+    }
+
+    /// Where this node answers for `ip`, if it does.
+    pub(crate) fn interfaces(&self, ip: IpAddr) -> Option<Interfaces> {
         let mut interfaces = self.addresses.get(&ip)?.values();
         let first = interfaces.next()?.clone();
         Some(interfaces.fold(first, Interfaces::union))

@@ -14,6 +14,7 @@
 mod announcer;
 mod answerer;
 pub(crate) mod exclusion;
+mod findings;
 mod interfaces;
 mod witness;
 
@@ -23,30 +24,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferrolb_kube_rt::metrics::{Layer2Counters, SpeakerMetrics};
-use ferrolb_l2_proto::{Gratuitous, IfIndex, Interfaces, Port, Table};
+use ferrolb_l2_proto::conflict::Conflicts;
+use ferrolb_l2_proto::{Claim, Gratuitous, IfIndex, Interfaces, Port, Table};
 use ferrolb_model as model;
-use ferrolb_sys::{LinkWatch, Waker, links};
+use ferrolb_sys::{LinkWatch, Waker, links, monotonic_now};
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
 
 use self::announcer::Announcer;
 use self::answerer::{Answerer, Sockets};
 use self::exclusion::Exclusion;
+pub(crate) use self::findings::Findings;
 use self::interfaces::Usable;
 pub(crate) use self::witness::Witness;
 
 /// How often an address is told again, for neighbours that missed it all.
-const REFRESH: Duration = Duration::from_secs(60);
+const REFRESH: Duration = Duration::from_mins(1);
 
 /// What the threads share.
 pub(crate) struct Shared {
     answers: RwLock<Answers>,
     schedule: Mutex<Gratuitous>,
+    conflicts: Mutex<Conflicts>,
+    findings: Findings,
     /// Where frames leave.
     outlets: RwLock<BTreeMap<IfIndex, Outlet>>,
     /// Raised when the schedule, the addresses or the interfaces changed.
     changed: Waker,
     witness: Witness,
+}
+
+impl Shared {
+    /// Somebody who came in on `index` speaks for an address.
+    fn hear(&self, index: IfIndex, claim: Claim) {
+        self.witness.hear(claim);
+        let mut conflicts = self.conflicts.lock();
+        if conflicts.concerns(claim.ip) {
+            conflicts.handle_claim(monotonic_now(), index, claim);
+            drop(conflicts);
+            self.changed.wake();
+        }
+    }
 }
 
 /// What is answered, and the counters of it.
@@ -101,6 +119,8 @@ impl Layer2 {
         let shared = Arc::new(Shared {
             answers: RwLock::default(),
             schedule: Mutex::new(Gratuitous::new(Some(REFRESH), seed)),
+            conflicts: Mutex::new(Conflicts::new(seed)),
+            findings: Findings::default(),
             outlets: RwLock::default(),
             changed: Waker::new()?,
             witness,
@@ -136,7 +156,8 @@ impl Layer2 {
             answers.counters.entry(ip).or_insert(counters);
             answers.table.set(ip, resolved.clone());
         }
-        self.shared.schedule.lock().own(ip, resolved);
+        self.shared.schedule.lock().own(ip, resolved.clone());
+        self.shared.conflicts.lock().watch(monotonic_now(), ip, resolved);
         self.shared.changed.wake();
     }
 
@@ -149,7 +170,49 @@ impl Layer2 {
             answers.counters.remove(&ip);
         }
         self.shared.schedule.lock().release(ip);
+        self.shared.conflicts.lock().forget(ip);
         self.shared.changed.wake();
+    }
+
+    /// Finds out whether somebody else has `ip`; what comes of it is among the findings.
+    pub(crate) fn probe(&self, ip: IpAddr, interfaces: &model::Interfaces) {
+        let resolved = self.resolve(interfaces);
+        self.shared.conflicts.lock().probe(monotonic_now(), ip, resolved);
+        self.shared.changed.wake();
+    }
+
+    /// Leaves `ip`, which is not answered any more, to another node for as long as that answers.
+    pub(crate) fn stand_back(&self, ip: IpAddr, interfaces: &model::Interfaces) {
+        let resolved = self.resolve(interfaces);
+        self.shared.conflicts.lock().stand_back(monotonic_now(), ip, resolved);
+        self.shared.changed.wake();
+    }
+
+    /// Nothing more is to be found out about `ip`.
+    pub(crate) fn forget(&self, ip: IpAddr) {
+        self.shared.conflicts.lock().forget(ip);
+    }
+
+    /// The addresses of all nodes of the cluster.
+    pub(crate) fn set_hosts(&self, hosts: BTreeSet<IpAddr>) {
+        self.shared.conflicts.lock().set_hosts(hosts);
+        self.shared.changed.wake();
+    }
+
+    /// Tells the network once more who has `ip`.
+    pub(crate) fn defend(&self, ip: IpAddr, interface: IfIndex) {
+        self.shared.schedule.lock().defend(ip, interface);
+        self.shared.changed.wake();
+    }
+
+    /// What is found out about who else speaks for our addresses.
+    pub(crate) fn findings(&self) -> Findings {
+        self.shared.findings.clone()
+    }
+
+    /// The name of an interface that answers.
+    pub(crate) fn name_of(&self, index: IfIndex) -> &str {
+        self.open.get(&index).map_or("", Answerer::name)
     }
 
     /// Tells the network again about every address that is answered: after a partition the loser
@@ -214,6 +277,7 @@ impl Layer2 {
         let Some(answerer) = self.open.remove(&index) else { return };
         self.shared.outlets.write().remove(&index);
         self.shared.schedule.lock().remove_port(index);
+        self.shared.conflicts.lock().remove_port(index);
         for kind in kinds(answerer.speaks_arp(), answerer.speaks_ndp()) {
             let event = format!("delete{kind}Responder");
             info!(event, interface = answerer.name(), "interface does not answer any more");
@@ -229,6 +293,7 @@ impl Layer2 {
             if let Some(outlet) = self.shared.outlets.write().get_mut(&index) {
                 outlet.port = usable.port;
             }
+            self.shared.conflicts.lock().set_port(usable.port);
             let mut schedule = self.shared.schedule.lock();
             schedule.set_port(usable.port);
             if passes_again {
@@ -243,6 +308,7 @@ impl Layer2 {
                 let outlet = Outlet { port: usable.port, sockets: answerer.sockets() };
                 self.shared.outlets.write().insert(index, outlet);
                 self.shared.schedule.lock().set_port(usable.port);
+                self.shared.conflicts.lock().set_port(usable.port);
                 for kind in kinds(usable.arp, usable.ndp) {
                     let (event, mac) = (format!("create{kind}Responder"), usable.port.mac);
                     info!(event, interface = name, %mac, "interface answers");
@@ -268,7 +334,8 @@ impl Layer2 {
                 let resolved = self.resolve(interfaces);
                 if answers.table.interfaces(ip) != Some(&resolved) {
                     answers.table.set(ip, resolved.clone());
-                    schedule.own(ip, resolved);
+                    schedule.own(ip, resolved.clone());
+                    self.shared.conflicts.lock().watch(monotonic_now(), ip, resolved);
                 }
             }
         }

@@ -205,7 +205,8 @@ impl Reconciler {
                 self.store(name, None);
                 Again::Now
             }
-            (Outcome::Conflict, _) => Again::Soon,
+            // No guard stands before a speaker's writes, so nothing is refused for long.
+            (Outcome::Conflict | Outcome::Refused, _) => Again::Soon,
             (Outcome::Failed(_), _) => Again::Late,
         }
     }

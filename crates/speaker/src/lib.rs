@@ -22,9 +22,10 @@ mod owner;
 mod run;
 mod settings;
 mod topics;
+mod vetting;
 
 pub use l2::Layer2Error;
 pub use l2::exclusion::{Exclusion, ExclusionError};
 pub use members::{MembersError, SecretError};
 pub use run::{Error, run};
-pub use settings::{EXCLUDED_INTERFACES_FILE, MembersSettings, Settings};
+pub use settings::{ConflictPolicy, EXCLUDED_INTERFACES_FILE, MembersSettings, Settings};

@@ -14,13 +14,15 @@ use ferrolb_kube_rt::status::{self, Outcome as WriteOutcome, Write, Writer};
 use ferrolb_kube_rt::{Inbox, Post, Resource};
 use ferrolb_model as model;
 use ferrolb_model::{
-    Announcement, Change, Config, ConfigObjects, Interfaces, Revision, Snapshot, SpeakerPod,
+    Announcement, Change, Config, ConfigObjects, Interfaces, Revision, Service, Snapshot,
+    SpeakerPod,
 };
 use ferrolb_sys::{Link, LinkWatch};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
+mod claims;
 mod report;
 
 use crate::announced::{Announced, Answer};
@@ -28,6 +30,7 @@ use crate::l2::Layer2;
 use crate::l2status::{Action, Again, OwnerPod, Reconciler};
 use crate::members::{Announcers, Members, View};
 use crate::topics::{Message, STATUSES, StatusKey, Topic};
+use crate::vetting::{ConflictPolicy, Vetting};
 
 /// Facts taken in at once.
 const BATCH: usize = 4096;
@@ -49,6 +52,7 @@ pub(crate) struct Parts {
     pub(crate) namespace: String,
     pub(crate) snapshot: model::Settings,
     pub(crate) layer2: Layer2,
+    pub(crate) conflicts: ConflictPolicy,
     pub(crate) links: LinkWatch,
     pub(crate) members: Option<Members>,
     pub(crate) members_port: u16,
@@ -74,6 +78,12 @@ pub(crate) struct Owner {
     announced: Announced,
     /// The Services this node has said it announces, by their uid.
     assigned: BTreeMap<ServiceKey, Arc<str>>,
+    /// Addresses that are ours and not answered all the same.
+    vetting: Vetting,
+    /// The addresses of nodes.
+    hosts: BTreeMap<NodeName, BTreeSet<IpAddr>>,
+    /// Services have been decided about.
+    begun: bool,
     /// Addresses that cannot be announced here, for want of their interfaces.
     impossible: BTreeMap<ServiceKey, Vec<IpAddr>>,
     statuses: Reconciler,
@@ -96,6 +106,7 @@ impl Owner {
             let nobody = Change::Members(model::Members::Known(BTreeSet::new()));
             let _nothing_known_yet = snapshot.apply(nobody);
         }
+        let vetting = Vetting::new(parts.conflicts);
         Self {
             snapshot,
             statuses: Reconciler::new(parts.node.clone(), parts.namespace.clone()),
@@ -106,6 +117,9 @@ impl Owner {
             pods: BTreeMap::new(),
             announced: Announced::default(),
             assigned: BTreeMap::new(),
+            vetting,
+            hosts: BTreeMap::new(),
+            begun: false,
             impossible: BTreeMap::new(),
             due: BTreeSet::new(),
             statuses_due: BTreeSet::new(),
@@ -124,6 +138,7 @@ impl Owner {
         let mut stop = std::pin::pin!(stop);
         let mut beat = tokio::time::interval(BEAT);
         let mut view = self.parts.members.as_ref().map(Members::view);
+        let findings = self.parts.layer2.findings();
         loop {
             tokio::select! {
                 biased;
@@ -139,12 +154,16 @@ impl Owner {
                         self.links_rest = Some(Instant::now() + LINK_PAUSE);
                     }
                 },
+                events = findings.next() => self.take_findings(events),
                 entries = inbox.recv_ready(BATCH) => {
                     for (_, message) in entries {
                         self.take(message);
                     }
                 }
-                _ = beat.tick() => self.retry_links(),
+                _ = beat.tick() => {
+                    self.retry_links();
+                    self.probe_again();
+                }
             }
             self.parts.pulse.beat();
             self.work();
@@ -170,7 +189,10 @@ impl Owner {
                 self.apply(Change::Service(key, row.map(|row| *row)));
             }
             Message::Slice(key, row) => self.apply(Change::Slice(key, row)),
-            Message::Node(name, row) => self.apply(Change::Node(name, row)),
+            Message::Node(name, row) => {
+                self.take_hosts(&name, row.as_ref());
+                self.apply(Change::Node(name, row));
+            }
             Message::Namespace(name, row) => {
                 set(&mut self.objects.namespaces, name, row);
                 self.reconfigure = true;
@@ -310,6 +332,9 @@ impl Owner {
         if self.snapshot.config().is_none() {
             return;
         }
+        if !std::mem::replace(&mut self.begun, true) {
+            self.meet_services();
+        }
         let mut owners = BTreeSet::new();
         for key in std::mem::take(&mut self.due) {
             let revision = self.snapshot.refresh(&key);
@@ -327,15 +352,16 @@ impl Owner {
         }
         let mut announcers = self.parts.announcers.lock();
         for owner in owners {
-            let address = self.snapshot.owned_by(Some(&owner)).find_map(|key| {
-                let ingress = &self.snapshot.service(key)?.ingress;
-                ingress.iter().find_map(|entry| entry.ip.as_ref()?.parse().ok())
-            });
+            let address = self
+                .snapshot
+                .owned_by(Some(&owner))
+                .find_map(|key| addresses(self.snapshot.service(key)?).next());
             set(&mut announcers, owner.as_str().into(), address);
         }
     }
 
     fn act(&mut self, key: &ServiceKey, revision: &Revision) {
+        self.vet(key, &revision.after);
         let before = self.announced.service(key).cloned();
         let after = self.possible(key, revision);
         if before != after {
@@ -363,7 +389,7 @@ impl Owner {
             return None;
         };
         let layer2 = &self.parts.layer2;
-        let (addresses, impossible): (Vec<_>, Vec<_>) = announcement
+        let (mut addresses, impossible): (Vec<_>, Vec<_>) = announcement
             .addresses
             .iter()
             .cloned()
@@ -379,6 +405,7 @@ impl Owner {
                 self.tell_impossible(key, *ip, interfaces);
             }
         }
+        addresses.retain(|(ip, _)| !self.vetting.holds(*ip));
         let pool = announcement.pool.clone();
         (!addresses.is_empty()).then_some(Announcement { pool, addresses })
     }
@@ -445,6 +472,12 @@ async fn changed(view: &mut Option<watch::Receiver<View>>) {
         return;
     }
     std::future::pending::<()>().await;
+}
+
+/// The addresses in a Service's status.
+fn addresses(service: &Service) -> impl Iterator<Item = IpAddr> {
+    let texts = service.ingress.iter().filter_map(|entry| entry.ip.as_ref());
+    texts.filter_map(|text| text.parse().ok()).map(|ip: IpAddr| ip.to_canonical())
 }
 
 fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {

@@ -67,6 +67,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         health_port,
         members: members_settings,
         excluded_interfaces,
+        conflicts,
     } = settings;
     client::install_crypto();
     let stop = shutdown::Signal::listen()?.token();
@@ -112,6 +113,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         pod,
         namespace,
         layer2,
+        conflicts,
         links,
         members,
         members_port: members_settings.port,

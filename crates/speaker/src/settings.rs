@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use ferrolb_ipam::NodeName;
 
+pub use crate::vetting::ConflictPolicy;
+
 /// Where upstream's manifests mount the list of interfaces that never answer.
 pub const EXCLUDED_INTERFACES_FILE: &str = "/etc/metallb/excludel2.yaml";
 
@@ -32,6 +34,8 @@ pub struct Settings {
     pub members: MembersSettings,
     /// File with the interfaces that never answer; it may be missing.
     pub excluded_interfaces: PathBuf,
+    /// What to do about addresses that somebody else answers for.
+    pub conflicts: ConflictPolicy,
 }
 
 /// How speakers find and hear each other.

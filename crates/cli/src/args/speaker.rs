@@ -52,6 +52,11 @@ pub(crate) struct SpeakerArgs {
           value_parser = |text: &str| number_or(text, 1, 3000u32))]
     pub(crate) bgp_debounce_timeout: u32,
 
+    /// What to do about an address that a station outside the cluster answers for
+    #[arg(long, value_name = "POLICY", env = "FERROLB_ADDRESS_CONFLICTS", value_enum,
+          default_value_t = AddressConflicts::Warn)]
+    pub(crate) address_conflicts: AddressConflicts,
+
     /// Namespace of `FRRConfigurations` (accepted, without effect yet)
     #[arg(long, value_name = "NAME", env = "FRRK8S_NAMESPACE", default_value = "")]
     pub(crate) frrk8s_namespace: String,
@@ -60,6 +65,27 @@ pub(crate) struct SpeakerArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_parser = go_bool)]
     pub(crate) frrk8s_secret_passthrough: bool,
+}
+
+/// What to do about conflicts of addresses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum AddressConflicts {
+    /// Do not look for them before an address is announced
+    Off,
+    /// Announce all the same, and say so
+    Warn,
+    /// Do not begin to announce while somebody else has the address
+    Refuse,
+}
+
+impl From<AddressConflicts> for ferrolb_speaker::ConflictPolicy {
+    fn from(policy: AddressConflicts) -> Self {
+        match policy {
+            AddressConflicts::Off => Self::Off,
+            AddressConflicts::Warn => Self::Warn,
+            AddressConflicts::Refuse => Self::Refuse,
+        }
+    }
 }
 
 /// An address, or the empty text that means none.

@@ -61,6 +61,8 @@ fn speaker_names_and_types() {
             "metallb_speaker_announced gauge",
             "metallb_layer2_requests_received counter",
             "metallb_layer2_responses_sent counter",
+            "metallb_layer2_two_owners counter",
+            "metallb_layer2_address_conflicts counter",
             "metallb_layer2_gratuitous_sent counter",
         ]
     );

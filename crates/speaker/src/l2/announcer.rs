@@ -1,5 +1,5 @@
-//! The thread that speaks unasked: gratuitous frames, questions for silent peers, and the kernel's
-//! memberships of the groups that questions about our IPv6 addresses are sent to.
+//! The thread that speaks unasked: gratuitous frames, questions for silent peers and for other
+//! claimants of our addresses, and the kernel's memberships of the groups that questions about our IPv6 addresses are sent to.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -61,7 +61,9 @@ struct Speaker {
 impl Speaker {
     fn run(mut self) {
         loop {
-            let due = self.shared.schedule.lock().poll_timeout();
+            let schedule = self.shared.schedule.lock().poll_timeout();
+            let conflicts = self.shared.conflicts.lock().poll_timeout();
+            let due = schedule.into_iter().chain(conflicts).min();
             let timeout = due.map(|at| at.saturating_sub(monotonic_now()));
             if let Err(error) = wait(&[], &self.shared.changed, timeout) {
                 error!(op = "wait", %error, "the announcer cannot wait");
@@ -72,6 +74,7 @@ impl Speaker {
             }
             let changed = self.shared.changed.drain();
             self.transmit();
+            self.tend_conflicts();
             if changed {
                 self.ask_for_peers();
                 self.follow_groups();
@@ -83,21 +86,44 @@ impl Speaker {
     fn transmit(&self) {
         loop {
             let transmit = self.shared.schedule.lock().poll_transmit(monotonic_now());
-            let Some(Transmit { interface, ip, frame }) = transmit else { return };
-            let Some(outlet) = self.shared.outlets.read().get(&interface).cloned() else {
-                continue;
-            };
-            match outlet.sockets.send(frame.as_bytes()) {
-                Ok(()) => {
-                    if let Some(counters) = self.shared.answers.read().counters.get(&ip) {
-                        counters.gratuitous_sent.inc();
-                    }
-                }
-                Err(error) => {
-                    debug!(op = "gratuitousAnnounce", %interface, %ip, %error);
-                }
+            let Some(transmit) = transmit else { return };
+            if self.send(&transmit, "gratuitousAnnounce")
+                && let Some(counters) = self.shared.answers.read().counters.get(&transmit.ip)
+            {
+                counters.gratuitous_sent.inc();
             }
         }
+    }
+
+    /// Asks who else has our addresses, and passes on what was found out.
+    fn tend_conflicts(&self) {
+        let (transmits, events) = {
+            let mut conflicts = self.shared.conflicts.lock();
+            let now = monotonic_now();
+            if conflicts.poll_timeout().is_some_and(|due| due <= now) {
+                conflicts.handle_timeout(now);
+            }
+            let transmits: Vec<_> = std::iter::from_fn(|| conflicts.poll_transmit()).collect();
+            let events: Vec<_> = std::iter::from_fn(|| conflicts.poll_event()).collect();
+            (transmits, events)
+        };
+        for transmit in &transmits {
+            self.send(transmit, "conflictProbe");
+        }
+        self.shared.findings.push(events);
+    }
+
+    /// Whether the frame left.
+    fn send(&self, transmit: &Transmit, op: &str) -> bool {
+        let Transmit { interface, ip, frame } = transmit;
+        let Some(outlet) = self.shared.outlets.read().get(interface).cloned() else {
+            return false;
+        };
+        let sent = outlet.sockets.send(frame.as_bytes());
+        if let Err(error) = &sent {
+            debug!(op, %interface, %ip, %error);
+        }
+        sent.is_ok()
     }
 
     /// Puts the questions of the failure detector on the wire of every interface.

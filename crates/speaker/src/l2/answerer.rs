@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ferrolb_l2_proto::{Answer, DropReason, FrameBuf, Responder};
+use ferrolb_l2_proto::{Answer, Claim, DropReason, FrameBuf, Responder};
 use ferrolb_sys::{Error, Filter, PacketSocket, PacketType, Waker, wait};
 use tracing::{debug, error};
 
@@ -234,9 +234,14 @@ impl Reader {
             }
             Answer::Ignore(reason) => {
                 drop(answers);
-                if reason == DropReason::ArpReply || reason == DropReason::MessageType {
-                    self.shared.witness.hear(frame);
-                } else if matches!(reason, DropReason::NotMatchInterface) {
+                if !matches!(
+                    reason,
+                    DropReason::OwnFrame | DropReason::VlanTag | DropReason::Invalid(_)
+                ) && let Some(claim) = Claim::decode(frame)
+                {
+                    self.shared.hear(self.responder.load().port().index, claim);
+                }
+                if matches!(reason, DropReason::NotMatchInterface) {
                     let is_arp =
                         self.sockets.arp.as_ref().is_some_and(|arp| std::ptr::eq(arp, socket));
                     debug!(

@@ -4,7 +4,7 @@
 //! ```text
 //!  members thread ── ask(ip) ──► open questions ──► announcer thread ──► ARP probe / NS
 //!                 ◄─ verdict ──        ▲
-//!                                      └── hear(frame) ── answerer threads
+//!                                      └── hear(claim) ── answerer threads
 //! ```
 
 use std::collections::BTreeMap;
@@ -92,14 +92,11 @@ impl Witness {
         self.shared.heard.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Looks whether `frame`, an answer to somebody, answers an open question.
-    pub(super) fn hear(&self, frame: &[u8]) {
-        if !self.shared.any.load(Ordering::Acquire) {
-            return;
-        }
-        if let Some(Claim { ip, form: Form::Answer | Form::Announcement, .. }) =
-            Claim::decode(frame)
-            && let Some(question) = self.shared.open.lock().get_mut(&ip)
+    /// Looks whether `claim` answers an open question.
+    pub(super) fn hear(&self, claim: Claim) {
+        if claim.form != Form::Probe
+            && self.shared.any.load(Ordering::Acquire)
+            && let Some(question) = self.shared.open.lock().get_mut(&claim.ip)
         {
             question.answered = true;
         }
@@ -118,7 +115,7 @@ mod tests {
     const PEER: Mac = Mac([2, 0, 0, 0, 0, 2]);
 
     /// What the peer's speaker answers to our question.
-    fn mk_answer(ip: IpAddr) -> FrameBuf {
+    fn mk_answer(ip: IpAddr) -> Claim {
         let mut table = Table::new();
         table.set(ip, Interfaces::All);
         let port = Port { index: IfIndex(1), mac: PEER, link_local: None };
@@ -126,7 +123,7 @@ mod tests {
         let question = probe(ip, Mac([2, 0, 0, 0, 0, 1]));
         let answer = Responder::new(port).answer(&table, question.as_bytes(), &mut out);
         assert!(matches!(answer, Answer::Reply(_)), "{answer:?}");
-        out
+        Claim::decode(out.as_bytes()).unwrap()
     }
 
     #[rstest]
@@ -138,7 +135,7 @@ mod tests {
         witness.ask(ip);
         assert_eq!(witness.due(), [ip]);
         assert_eq!(witness.due(), [] as [IpAddr; 0]);
-        witness.hear(mk_answer(ip).as_bytes());
+        witness.hear(mk_answer(ip));
         assert_eq!(witness.verdict(ip), WireAnswer::Answered);
     }
 
@@ -150,7 +147,7 @@ mod tests {
         assert_eq!(witness.verdict(ip), WireAnswer::Mute);
         witness.ask(ip);
         witness.count();
-        witness.hear(mk_answer("192.0.2.2".parse().unwrap()).as_bytes());
+        witness.hear(mk_answer("192.0.2.2".parse().unwrap()));
         assert_eq!(witness.verdict(ip), WireAnswer::Unanswered);
     }
 }

@@ -135,7 +135,7 @@ impl Owner {
         }
     }
 
-    fn record(&self, key: &ServiceKey, reason: EventReason, message: String) {
+    pub(super) fn record(&self, key: &ServiceKey, reason: EventReason, message: String) {
         let Some(service) = self.snapshot.service(key) else { return };
         let object = ObjectRef {
             api_version: "v1".into(),
