@@ -22,6 +22,7 @@ mod here;
 mod peer;
 mod reset;
 mod route;
+mod secret;
 mod table;
 
 pub use bfd::BfdProfile;
@@ -32,6 +33,8 @@ pub use here::{peers_here, refused_here};
 pub use peer::{Asn, PasswordSource, Peer, RemoteAs, Timers};
 pub use reset::{ResetReason, reset_reason};
 pub use route::{Attributes, Route, merge};
+pub(crate) use secret::PASSWORD_AT_MOST;
+pub use secret::{SecretRow, join_password};
 pub use table::Table;
 
 /// `metadata.name` of a `BGPPeer`.

@@ -47,6 +47,7 @@ pub use l2_advertisement::{L2Advertisement, Preference};
 pub(crate) use overlap::already_defined;
 use pool::PoolSource;
 pub(crate) use pool::readable_ranges;
+pub(crate) use problem::Fault;
 pub use problem::{Kind, Problem, ProblemReason};
 
 /// The API objects a configuration is made from, by name.

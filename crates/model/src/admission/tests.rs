@@ -204,7 +204,7 @@ fn elsewhere_nothing_is_created(#[case] kind: Kind) {
 }
 
 #[rstest]
-#[case::h_23_create(Operation::Create)]
+#[case::h_23_wh_05_to_06_create(Operation::Create)]
 #[case::h_24_update(Operation::Update)]
 fn peers_are_judged_by_the_nodes_there_are(#[case] operation: Operation) {
     let mk_peer = |node: &str| {
@@ -234,8 +234,7 @@ fn peers_are_judged_by_the_nodes_there_are(#[case] operation: Operation) {
 }
 
 #[rstest]
-fn h_01_a_profile_in_use_stays() {
-    // "WH-13"
+fn h_01_wh_13_a_profile_in_use_stays() {
     let mut peer = mk_valid(Kind::BgpPeer, 1);
     peer["bfdProfile"] = json!("fast");
     let stage = mk_stage(&json!({ "profiles": { "fast": {} }, "peers": { "p": peer } }));
@@ -264,11 +263,11 @@ fn h_01_a_profile_in_use_stays() {
     Kind::BgpPeer, json!({ "myASN": 1000, "peerASN": 64500, "peerAddress": "1.1.1" }),
     Some("invalid BGPPeer address")
 )]
-#[case::wh_07_section(
+#[case::wh_07_wh_09_section(
     Kind::Community, json!({ "communities": [{ "name": "INVALID", "value": "99999999:1" }] }),
     Some("invalid community value: invalid section")
 )]
-#[case::wh_08_marker(
+#[case::wh_08_wh_10_marker(
     Kind::Community, json!({ "communities": [{ "name": "INVALID", "value": "lar:123:9999:123" }] }),
     Some("expected community to be of format large")
 )]
@@ -289,10 +288,13 @@ fn upstream_refuses(#[case] kind: Kind, #[case] spec: Value, #[case] expected: O
         },
         "communities": { "known": { "communities": [{ "name": "DUP", "value": "1:1" }] } },
     }));
-    let denied = stage.create(kind, "new", &spec).denied;
-    match (denied, expected) {
-        (Some(denied), Some(expected)) => assert!(denied.contains(expected), "{denied}"),
-        (denied, expected) => assert_eq!(denied.as_deref(), expected),
+    for response in
+        [stage.create(kind, "new", &spec), stage.update(kind, "new", &mk_valid(kind, 7), &spec)]
+    {
+        match (response.denied, expected) {
+            (Some(denied), Some(expected)) => assert!(denied.contains(expected), "{denied}"),
+            (denied, expected) => assert_eq!(denied.as_deref(), expected),
+        }
     }
 }
 
@@ -338,6 +340,36 @@ fn what_does_not_change_the_spec_is_let_through() {
     new.metadata.deletion_timestamp =
         serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
     assert_eq!(stage.ask(&request), Response::default());
+}
+
+/// T242 to T249: each peer is a list of the nodes its selectors name, none for every node.
+#[rstest]
+#[case::t_242_disjoint(&["a", "b"], &[Some("a"), Some("b")], true)]
+#[case::t_243_overlap(&["a", "b"], &[Some("a"), Some("a")], false)]
+#[case::t_244_one_for_all(&["a", "b"], &[Some("a"), None], false)]
+#[case::t_245_no_nodes_known(&[], &[Some("a"), Some("b")], false)]
+#[case::t_246_three_disjoint(&["a", "b", "c"], &[Some("a"), Some("b"), Some("c")], true)]
+#[case::t_247_third_overlaps_first(&["a", "b"], &[Some("a"), Some("b"), Some("a")], false)]
+#[case::t_248_alternatives_disjoint(&["a", "b", "c", "d"], &[Some("a b"), Some("c d")], true)]
+#[case::t_249_alternatives_overlap(&["a", "b", "c"], &[Some("a b"), Some("b c")], false)]
+fn peers_with_one_address(
+    #[case] nodes: &[&str],
+    #[case] peers: &[Option<&str>],
+    #[case] accepted: bool,
+) {
+    let mk_peer = |nodes: Option<&str>| {
+        let names = nodes.iter().flat_map(|nodes| nodes.split(' '));
+        let selectors: Vec<Value> =
+            names.map(|name| json!({ "matchLabels": { "name": name } })).collect();
+        json!({
+            "myASN": 100, "peerASN": 200, "peerAddress": "10.0.0.1", "nodeSelectors": selectors,
+        })
+    };
+    let (last, before) = peers.split_last().unwrap();
+    let existing: serde_json::Map<String, Value> =
+        (0..).zip(before).map(|(n, peer)| (format!("p{n}"), mk_peer(*peer))).collect();
+    let stage = mk_stage(&json!({ "peers": existing })).nodes(nodes);
+    assert_eq!(stage.create(Kind::BgpPeer, "last", &mk_peer(*last)).denied.is_none(), accepted);
 }
 
 /// The older of two peers would win while running; asked for, the change is refused all the same.

@@ -12,7 +12,8 @@ use crate::rows::Labels;
 use crate::snapshot::Snapshot;
 
 /// The peers this node holds sessions with, by name. Two peers with the same address cannot both
-/// act on one node; the older one does.
+/// act on one node; the older one does. To be asked again after a change of the configuration or of
+/// this Node; nothing else alters it.
 pub fn peers_here(snapshot: &Snapshot) -> Vec<&Peer> {
     let (mut acting, _) = settle(snapshot);
     acting.sort_by(|one, other| one.name.cmp(&other.name));

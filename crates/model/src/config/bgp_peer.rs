@@ -7,13 +7,10 @@ use ferrolb_api as api;
 
 use super::problem::{Fault, Kind, Problem, ProblemReason};
 use super::{duration, selectors};
-use crate::bgp::{Asn, PasswordSource, Peer, PeerName, RemoteAs, Timers};
+use crate::bgp::{Asn, PASSWORD_AT_MOST, PasswordSource, Peer, PeerName, RemoteAs, Timers};
 
 /// The port of BGP.
 const PORT: u16 = 179;
-
-/// The longest password that TCP MD5 takes.
-const PASSWORD_AT_MOST: usize = 80;
 
 impl Peer {
     /// Reads `object`; every fault in it is reported, not just the first.
@@ -230,7 +227,7 @@ fn password(spec: &api::BGPPeerSpec, faults: &mut Vec<Fault>) -> PasswordSource 
         }
         (false, None) => {
             if spec.password.expose().len() > PASSWORD_AT_MOST {
-                let cause = format!("is longer than {PASSWORD_AT_MOST} characters");
+                let cause = format!("is longer than {PASSWORD_AT_MOST} bytes");
                 faults.push(Fault::at("spec.password", "", &cause));
             }
             PasswordSource::Written(spec.password.clone())

@@ -130,7 +130,7 @@ impl Fault {
     }
 
     /// `cause` is a sentence that needs the field before it.
-    pub(super) fn at(field: &str, value: &str, cause: &impl fmt::Display) -> Self {
+    pub(crate) fn at(field: &str, value: &str, cause: &impl fmt::Display) -> Self {
         Self::new(field, value, format!("{field}: {cause}"))
     }
 
@@ -147,7 +147,7 @@ impl Fault {
     }
 
     /// The same fault, of another sort than [`ProblemReason::InvalidValue`].
-    pub(super) fn because(self, reason: ProblemReason) -> Self {
+    pub(crate) fn because(self, reason: ProblemReason) -> Self {
         Self { reason, ..self }
     }
 }

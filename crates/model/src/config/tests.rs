@@ -8,6 +8,8 @@ use super::*;
 use crate::fixture::{mk_config, mk_labels, mk_namespaces, mk_objects};
 use crate::verdict::Interfaces;
 
+mod bgp;
+mod bgp_references;
 mod overlaps;
 
 fn messages(config: &Config) -> Vec<&str> {

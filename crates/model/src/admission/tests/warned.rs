@@ -107,7 +107,7 @@ fn an_advertisement_of_nothing(#[case] kind: Kind, #[case] name: &str) {
 #[case::vrf(
     json!({ "vrf": "red" }), "parsing peer peer spec.vrf: sessions in a VRF are not supported yet"
 )]
-#[case::profile_to_come(
+#[case::t_330_profile_to_come(
     json!({ "bfdProfile": "fast" }),
     "parsing peer peer spec.bfdProfile: no BFDProfile \"fast\" exists, the path to the router is \
      not watched"
@@ -127,7 +127,7 @@ fn a_deprecated_flag_is_no_pass() {
 }
 
 #[rstest]
-fn an_alias_to_come() {
+fn t_330_an_alias_to_come() {
     let stage = mk_covered(&json!({ "pool": mk_pool("10.0.0.0/24") }));
     assert_eq!(
         stage.create(Kind::BgpAdvertisement, "ad", &json!({ "communities": ["later"] })),
