@@ -11,15 +11,16 @@ use libfuzzer_sys::fuzz_target;
 const NOW: Duration = Duration::from_secs(9);
 
 fuzz_target!(|bytes: &[u8]| {
+    let limits = Limits { members: 16, stream_bytes: 4096, ..Limits::DEFAULT };
     let from = SocketAddr::from(([10, 0, 0, 2], 7946));
     let mut config = Config::new("a", SocketAddr::from(([10, 0, 0, 1], 7946)));
-    config.limits = Limits { members: 16, stream_bytes: 4096, ..Limits::DEFAULT };
+    config.limits = limits;
     let mut member = Membership::new(config, Duration::ZERO, 7).unwrap();
-    if let Ok(missing) = member.stream_missing(bytes) {
+    if let Ok(missing) = limits.stream_missing(bytes) {
         assert!(missing + bytes.len() <= 4096 || missing == 0);
     }
     let answer = member.handle_stream(NOW, from, bytes);
-    assert!(answer.is_empty() || member.stream_missing(&answer) == Ok(0));
+    assert!(answer.is_empty() || limits.stream_missing(&answer) == Ok(0));
     member.join(NOW, [from]);
     let mut joined = None;
     while let Some(transmit) = member.poll_transmit() {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::event::Refusal;
 use crate::key::Keyring;
-use crate::wire::{MAX_ACCUSED, MAX_META, MAX_NAME};
+use crate::wire::{MAX_ACCUSED, MAX_META, MAX_NAME, missing};
 
 /// Identity, protection, timing and limits of one member.
 #[derive(Clone, Debug)]
@@ -210,6 +211,13 @@ impl Limits {
     /// Ten times what the largest clusters need.
     pub const DEFAULT: Self =
         Self { members: 4096, messages_per_second: 1000, stream_bytes: 4 * 1024 * 1024 };
+
+    /// How many bytes at least are missing from a stream message of which `received` has arrived; 0
+    /// if it is whole. Ask again only when so many more are there. Needs no key, so whoever reads
+    /// the stream can ask.
+    pub fn stream_missing(&self, received: &[u8]) -> Result<usize, Refusal> {
+        missing(received, self)
+    }
 }
 
 #[cfg(test)]

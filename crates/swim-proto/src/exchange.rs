@@ -54,12 +54,6 @@ impl Exchanges {
 }
 
 impl Membership {
-    /// How many bytes at least are missing from a stream message of which `received` has arrived;
-    /// 0 if it is whole. Ask again only when so many more are there.
-    pub fn stream_missing(&self, received: &[u8]) -> Result<usize, Refusal> {
-        self.envelope.missing(received)
-    }
-
     /// A whole request by stream. Send the answer and close; an empty answer: just close.
     pub fn handle_stream(&mut self, now: Duration, from: SocketAddr, bytes: &[u8]) -> Vec<u8> {
         self.stats.streams_received += 1;

@@ -45,7 +45,7 @@
 //!     while let Some(transmit) = member.poll_transmit() {
 //!         match transmit {
 //!             Transmit::Datagram { to, bytes } => send_datagram(to, &bytes),
-//!             // Connect, send, read while `stream_missing` is not 0, all within the timeout; then
+//!             // Connect, send, read while `Limits::stream_missing` is not 0, all within the timeout; then
 //!             // `handle_stream_reply`, or `handle_stream_failed`.
 //!             stream @ Transmit::Stream { .. } => spawn_stream(stream),
 //!         }
@@ -60,7 +60,7 @@
 //! # }
 //! ```
 //!
-//! An accepted stream is read while [`Membership::stream_missing`] is not 0, given to
+//! An accepted stream is read while [`Limits::stream_missing`] is not 0, given to
 //! [`Membership::handle_stream`], answered with what that returns, and closed. At most 128 at a
 //! time, `tcp_timeout` each, is what the library does.
 

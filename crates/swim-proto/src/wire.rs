@@ -15,7 +15,7 @@ mod push_pull;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use envelope::{COMPOUND_OVERHEAD, Envelope, Side, compound};
+pub(crate) use envelope::{COMPOUND_OVERHEAD, Envelope, Side, compound, missing};
 pub(crate) use message::{Alive, Claim, IndirectPing, MAX_ACCUSED, Message, Ping, Source};
 pub(crate) use push_pull::{Record, RecordState, StreamMessage, error, push_pull};
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::config::Limits;
 use crate::event::Refusal;
 use crate::key::{Keyring, OVERHEAD};
 use crate::wire::crc::crc32;
@@ -29,8 +30,7 @@ pub(crate) struct Envelope {
     pub(crate) verify_incoming: bool,
     /// What is sent is sealed where there is a key.
     pub(crate) verify_outgoing: bool,
-    pub(crate) max_stream: usize,
-    pub(crate) max_records: usize,
+    pub(crate) limits: Limits,
 }
 
 /// Which end of a stream speaks.
@@ -114,7 +114,7 @@ impl Envelope {
 
     /// The message of a stream. Only requests carry the label, yet answers are sealed with it too.
     pub(crate) fn open_stream(&self, side: Side, bytes: &[u8]) -> Result<StreamMessage, Refusal> {
-        if bytes.len() > self.max_stream {
+        if bytes.len() > self.limits.stream_bytes {
             return Err(Refusal::Malformed);
         }
         let framed = match side {
@@ -134,10 +134,11 @@ impl Envelope {
             _ => framed.to_vec(),
         };
         let message = match plain.split_first() {
-            Some((&COMPRESS, body)) => expand(body, self.max_stream),
+            Some((&COMPRESS, body)) => expand(body, self.limits.stream_bytes),
             _ => Ok(plain),
         };
-        let message = message.and_then(|message| StreamMessage::decode(&message, self.max_records));
+        let message =
+            message.and_then(|message| StreamMessage::decode(&message, self.limits.members));
         message.map_err(|_| Refusal::Malformed)
     }
 
@@ -166,43 +167,6 @@ impl Envelope {
         out
     }
 
-    /// How many bytes at least are missing from a stream message; none if it is whole.
-    pub(crate) fn missing(&self, bytes: &[u8]) -> Result<usize, Refusal> {
-        let measured = match bytes {
-            [] => Err(Fault::Short(1)),
-            [HAS_LABEL] => Err(Fault::Short(2)),
-            [HAS_LABEL, length, rest @ ..] => match rest.split_at_checked(usize::from(*length)) {
-                Some((_, message)) => self.measure(message),
-                None => Err(Fault::Short(usize::from(*length) + 1 - rest.len())),
-            },
-            message => self.measure(message),
-        };
-        match measured {
-            Ok(()) => Ok(0),
-            Err(Fault::Short(count)) if bytes.len().saturating_add(count) <= self.max_stream => {
-                Ok(count)
-            }
-            Err(_) => Err(Refusal::Malformed),
-        }
-    }
-
-    fn measure(&self, message: &[u8]) -> Result<(), Fault> {
-        let mut reader = Reader::new(message);
-        match *message.first().ok_or(Fault::Short(1))? {
-            ENCRYPT => {
-                let frame = reader.take(FRAME)?;
-                let length =
-                    frame.iter().skip(1).fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
-                reader.take(length).map(|_| ())
-            }
-            COMPRESS => {
-                reader.take(1)?;
-                lzw::packed(&mut reader).map(|_| ())
-            }
-            _ => push_pull::measure(message, self.max_records),
-        }
-    }
-
     fn sealing_keys(&self) -> Option<&Keyring> {
         self.keys.as_ref().filter(|_| self.verify_outgoing)
     }
@@ -225,6 +189,43 @@ impl Envelope {
             _ => (&[][..], bytes),
         };
         if label == self.label.as_bytes() { Ok(rest) } else { Err(Refusal::Label) }
+    }
+}
+
+/// How many bytes at least are missing from a stream message; none if it is whole.
+pub(crate) fn missing(bytes: &[u8], limits: &Limits) -> Result<usize, Refusal> {
+    let measured = match bytes {
+        [] => Err(Fault::Short(1)),
+        [HAS_LABEL] => Err(Fault::Short(2)),
+        [HAS_LABEL, length, rest @ ..] => match rest.split_at_checked(usize::from(*length)) {
+            Some((_, message)) => measure(message, limits.members),
+            None => Err(Fault::Short(usize::from(*length) + 1 - rest.len())),
+        },
+        message => measure(message, limits.members),
+    };
+    match measured {
+        Ok(()) => Ok(0),
+        Err(Fault::Short(count)) if bytes.len().saturating_add(count) <= limits.stream_bytes => {
+            Ok(count)
+        }
+        Err(_) => Err(Refusal::Malformed),
+    }
+}
+
+/// Passes over what may be the beginning of a message.
+fn measure(message: &[u8], max_records: usize) -> Result<(), Fault> {
+    let mut reader = Reader::new(message);
+    match *message.first().ok_or(Fault::Short(1))? {
+        ENCRYPT => {
+            let frame = reader.take(FRAME)?;
+            let length = frame.iter().skip(1).fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
+            reader.take(length).map(|_| ())
+        }
+        COMPRESS => {
+            reader.take(1)?;
+            lzw::packed(&mut reader).map(|_| ())
+        }
+        _ => push_pull::measure(message, max_records),
     }
 }
 

@@ -8,10 +8,12 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::config::Limits;
 use crate::event::Refusal;
 use crate::key::Keyring;
 use crate::node::Versions;
 
+const LIMITS: Limits = Limits { members: 64, stream_bytes: 1 << 20, ..Limits::DEFAULT };
 const SECRET: &[u8] = b"AAAAAAAAAAAAAAAAAAAAAA";
 
 fn mk_envelope(secret: Option<&[u8]>, compress: bool, label: &str) -> Envelope {
@@ -21,8 +23,7 @@ fn mk_envelope(secret: Option<&[u8]>, compress: bool, label: &str) -> Envelope {
         compress,
         verify_incoming: true,
         verify_outgoing: true,
-        max_stream: 1 << 20,
-        max_records: 64,
+        limits: LIMITS,
     }
 }
 
@@ -93,7 +94,7 @@ fn streams_of_the_library_are_read(#[case] text: &str, #[case] secret: Option<&[
     let envelope = mk_envelope(secret, true, "");
     let mut records = Vec::new();
     for stream in recorded(text).1 {
-        assert_eq!(envelope.missing(&stream), Ok(0));
+        assert_eq!(missing(&stream, &LIMITS), Ok(0));
         if let StreamMessage::PushPull { records: some, .. } =
             envelope.open_stream(Side::Answer, &stream).unwrap()
         {
@@ -170,11 +171,10 @@ fn what_does_not_belong_is_refused_by_its_reason(
 
 #[test]
 fn a_state_is_whole_only_at_its_end() {
-    for (text, secret) in [(RAW, None), (COMPRESSED, None), (SEALED, Some(SECRET))] {
-        let envelope = mk_envelope(secret, true, "");
+    for text in [RAW, COMPRESSED, SEALED] {
         for stream in recorded(text).1 {
             for length in 0..stream.len() {
-                let missing = envelope.missing(&stream[..length]).unwrap();
+                let missing = missing(&stream[..length], &LIMITS).unwrap();
                 assert!((1..=stream.len() - length).contains(&missing), "{missing} at {length}");
             }
         }
@@ -188,8 +188,7 @@ fn a_state_is_whole_only_at_its_end() {
 #[case::a_sealed_gigabyte("0a40000000")]
 #[case::a_compressed_gigabyte("0982a4416c676f00a3427566db40000000")]
 fn lies_about_size_are_refused_at_once(#[case] bytes: &str) {
-    let envelope = mk_envelope(None, true, "");
-    assert_eq!(envelope.missing(&hex(bytes)), Err(Refusal::Malformed));
+    assert_eq!(missing(&hex(bytes), &LIMITS), Err(Refusal::Malformed));
 }
 
 #[test]
@@ -304,7 +303,7 @@ proptest! {
         let message = push_pull(join, records.clone().into_iter());
         for side in [Side::Request, Side::Answer] {
             let stream = envelope.seal_stream(side, [9; 12], &message);
-            prop_assert_eq!(envelope.missing(&stream), Ok(0));
+            prop_assert_eq!(missing(&stream, &LIMITS), Ok(0));
             let opened = envelope.open_stream(side, &stream).unwrap();
             prop_assert_eq!(&opened, &StreamMessage::PushPull { join, records: records.clone() });
         }
@@ -313,7 +312,7 @@ proptest! {
     #[test]
     fn nothing_panics(envelope in envelopes(), bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = envelope.open_datagram(&bytes);
-        let _ = envelope.missing(&bytes);
+        let _ = missing(&bytes, &LIMITS);
         let _ = envelope.open_stream(Side::Request, &bytes);
         let _ = StreamMessage::decode(&bytes, 64);
         // The same behind each wrapper that would stop most noise.
@@ -340,6 +339,6 @@ proptest! {
         bytes.truncate(cut.index(bytes.len()) + 1);
         let _ = envelope.open_datagram(&bytes);
         let _ = envelope.open_stream(Side::Request, &bytes);
-        let _ = envelope.missing(&bytes);
+        let _ = missing(&bytes, &LIMITS);
     }
 }

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ferrolb_swim_proto::{
-    Config, Event, Keyring, Membership, Refusal, SeedFailure, Timing, Transmit,
+    Config, Event, Keyring, Limits, Membership, Refusal, SeedFailure, Timing, Transmit,
 };
 use rstest::rstest;
 
@@ -410,7 +410,7 @@ fn states_of_hundreds_of_nodes_go_both_ways(#[case] net: u8, #[case] secret: Opt
         panic!("no request")
     };
     let reply = exchange(address, &request);
-    assert_eq!(fresh.stream_missing(&reply), Ok(0));
+    assert_eq!(Limits::DEFAULT.stream_missing(&reply), Ok(0));
     fresh.handle_stream_reply(Duration::ZERO, id, &reply);
     assert_eq!(fresh.members().count(), 403);
 }

@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ferrolb_swim_proto::{Config, Event, Keyring, Member, Membership, StreamId, Timing, Transmit};
+use ferrolb_swim_proto::{
+    Config, Event, Keyring, Limits, Member, Membership, StreamId, Timing, Transmit,
+};
 
 pub(crate) const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -234,7 +236,7 @@ impl World {
             Arrival::Request(from, id, bytes) => {
                 let address = self.nodes[from].address;
                 let Some(member) = &mut self.nodes[to].member else { return };
-                assert_eq!(member.stream_missing(&bytes), Ok(0));
+                assert_eq!(Limits::DEFAULT.stream_missing(&bytes), Ok(0));
                 let reply = member.handle_stream(now, address, &bytes);
                 self.drive(to);
                 self.schedule(from, Arrival::Reply(id, reply));
