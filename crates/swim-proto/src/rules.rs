@@ -34,9 +34,10 @@ impl Membership {
         }
         let old = match self.nodes.get(&alive.node) {
             None => {
-                let buried = self.graves.incarnation(now, &alive.node);
-                if buried.is_some_and(|incarnation| alive.incarnation <= incarnation) {
-                    self.challenge(now, &alive, buried.unwrap_or(0));
+                if let Some(buried) = self.graves.incarnation(now, &alive.node)
+                    && alive.incarnation <= buried
+                {
+                    self.challenge(now, &alive, buried);
                     return;
                 }
                 if self.nodes.len() >= self.config.limits.members {
