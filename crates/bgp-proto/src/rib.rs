@@ -49,17 +49,17 @@ impl Rib {
         &mut self,
         wanted: impl IntoIterator<Item = (IpNet, Arc<PathAttributes>)>,
     ) {
-        let mut stay_v4 = BTreeSet::new();
-        let mut stay_v6 = BTreeSet::new();
+        let mut stay_v4 = Vec::new();
+        let mut stay_v6 = Vec::new();
         for (prefix, attributes) in wanted {
             match prefix {
-                IpNet::V4(prefix) => stay_v4.insert(prefix.trunc()),
-                IpNet::V6(prefix) => stay_v6.insert(prefix.trunc()),
-            };
+                IpNet::V4(prefix) => stay_v4.push(prefix.trunc()),
+                IpNet::V6(prefix) => stay_v6.push(prefix.trunc()),
+            }
             self.set_wanted(prefix, Some(attributes));
         }
-        self.v4.retain_wanted(&stay_v4);
-        self.v6.retain_wanted(&stay_v6);
+        self.v4.retain_wanted(stay_v4);
+        self.v6.retain_wanted(stay_v6);
     }
 
     /// Everything wanted is known.

@@ -85,8 +85,7 @@ pub struct Session {
     graceful_shutdown: bool,
     /// Until when a former process may have left routes at the peer (R bit).
     restarting_until: Option<Duration>,
-    /// Something was to be sent since the last [`Event::Settled`].
-    unsettled: bool,
+    settling: Settling,
     stopped: bool,
     events: VecDeque<Event>,
     last_down: Option<Down>,
@@ -116,7 +115,7 @@ impl Session {
             rib: Rib::default(),
             graceful_shutdown: false,
             restarting_until,
-            unsettled: false,
+            settling: Settling::Told,
             stopped: false,
             events: VecDeque::new(),
             last_down: None,
@@ -127,7 +126,7 @@ impl Session {
     /// Announces `prefix` from now on with these attributes, or no longer. Bits behind the prefix
     /// length do not count.
     pub fn set_wanted(&mut self, prefix: IpNet, attributes: Option<Arc<PathAttributes>>) {
-        self.unsettled = true;
+        self.settling = Settling::Open;
         self.rib.set_wanted(prefix, attributes);
     }
 
@@ -136,7 +135,7 @@ impl Session {
         &mut self,
         wanted: impl IntoIterator<Item = (IpNet, Arc<PathAttributes>)>,
     ) {
-        self.unsettled = true;
+        self.settling = Settling::Open;
         self.rib.replace_wanted(wanted);
     }
 
@@ -144,7 +143,7 @@ impl Session {
     /// of the table (End-of-RIB) is not: a peer that kept routes over a restart would drop those
     /// that are still missing.
     pub fn set_complete(&mut self) {
-        self.unsettled = true;
+        self.settling = Settling::Open;
         self.rib.set_complete();
     }
 
@@ -152,7 +151,7 @@ impl Session {
     /// towards internal peers LOCAL_PREF 0.
     pub fn set_graceful_shutdown(&mut self, on: bool) {
         if std::mem::replace(&mut self.graceful_shutdown, on) != on {
-            self.unsettled = true;
+            self.settling = Settling::Open;
             self.rib.resend();
         }
     }
@@ -312,15 +311,22 @@ impl Session {
             self.arm_after_send(now);
             return true;
         }
-        if done && std::mem::take(&mut self.unsettled) {
-            self.events.push_back(Event::Settled);
+        if done && self.settling == Settling::Open {
+            self.settling = Settling::Reached;
         }
         false
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.events.pop_front().or_else(|| {
+            // Never about a table that has changed since.
+            let reached = self.settling == Settling::Reached;
+            reached.then(|| {
+                self.settling = Settling::Told;
+                Event::Settled
+            })
+        })
     }
 
     /// When to call [`Session::handle_timeout`] next. May change with every other verb.
@@ -364,6 +370,17 @@ impl Session {
     pub fn prefixes(&self, family: Family) -> Prefixes {
         Prefixes { announced: self.rib.announced(family), wanted: self.rib.wanted(family) }
     }
+}
+
+/// Whether the peer was told everything, and the driver that.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Settling {
+    /// Something may have to be sent.
+    Open,
+    /// All of it is written.
+    Reached,
+    /// The driver knows ([`Event::Settled`]).
+    Told,
 }
 
 /// Number of prefixes of a family.

@@ -105,14 +105,16 @@ impl<P: Nlri> Table<P> {
     }
 
     /// Nothing but `stay` is wanted any longer.
-    pub(super) fn retain_wanted(&mut self, stay: &BTreeSet<P>) {
+    pub(super) fn retain_wanted(&mut self, mut stay: Vec<P>) {
+        stay.sort_unstable();
+        stay.dedup();
         if self.wanted == stay.len() {
             return;
         }
         let gone: Vec<P> = self
             .entries
             .iter()
-            .filter(|(prefix, entry)| entry.wanted.is_some() && !stay.contains(prefix))
+            .filter(|(prefix, entry)| entry.wanted.is_some() && stay.binary_search(prefix).is_err())
             .map(|(prefix, _)| *prefix)
             .collect();
         for prefix in gone {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::damping::{Damping, Fate, STABLE};
 use super::timers::Timer;
-use super::{SEND_HOLD, Session, State};
+use super::{SEND_HOLD, Session, Settling, State};
 use crate::event::{Down, Event, Reason};
 use crate::link::Link;
 use crate::negotiation::Negotiated;
@@ -54,7 +54,7 @@ impl Session {
         self.enter(now, State::Established);
         self.stats.established += 1;
         self.rib.forget_sent();
-        self.unsettled = true;
+        self.settling = Settling::Open;
         self.restart_hold(now);
         if let Some(terms) = self.connection.as_ref().and_then(|link| link.terms.clone()) {
             self.events.push_back(Event::Established(Box::new(terms)));
@@ -145,6 +145,7 @@ impl Session {
         }
         // RFC 4271 8.2.2: only a connection that is closed in OpenSent leads to Active.
         self.enter(now, if closed_early { State::Active } else { State::Idle });
+        self.settling = Settling::Told;
         if was_established {
             self.stats.dropped += 1;
             self.rib.forget_sent();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ferrolb_addr::Family;
 
 use super::damping::Fate;
-use super::{Session, State};
+use super::{Session, Settling, State};
 use crate::event::Reason;
 use crate::negotiation::{Negotiated, Offer};
 use crate::wire::{Frame, MessageKind, Notification, Open, Refresh, inspect};
@@ -84,7 +84,7 @@ impl Session {
     fn handle_refresh(&mut self, now: Duration, body: &[u8]) -> Result<(), Notification> {
         match Refresh::decode(body)? {
             Some(Refresh::Request(family)) => {
-                self.unsettled = true;
+                self.settling = Settling::Open;
                 self.rib.request_refresh(family);
             }
             // Marks around routes that are dropped anyway.
