@@ -13,7 +13,7 @@
 //! Not here: allocation (the controller's) and BGP (later).
 
 mod announced;
-#[cfg_attr(not(test), expect(dead_code, reason = "the BGP peers, which come next, are its users"))]
+#[expect(dead_code, reason = "the BGP peers, which come next, are its users")]
 mod bfd;
 mod l2;
 mod l2status;
