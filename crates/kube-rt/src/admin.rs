@@ -96,7 +96,10 @@ impl Admin {
     }
 }
 
-async fn bind(purpose: &'static str, address: SocketAddr) -> Result<TcpListener, AdminError> {
+pub(crate) async fn bind(
+    purpose: &'static str,
+    address: SocketAddr,
+) -> Result<TcpListener, AdminError> {
     let bound = TcpListener::bind(address).await;
     let bound = match bound {
         // A kernel without IPv6 refuses the family or the address.

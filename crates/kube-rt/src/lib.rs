@@ -23,8 +23,10 @@ pub mod probes;
 pub mod rows;
 pub mod shutdown;
 pub mod status;
+pub mod tls;
 pub mod version;
 pub mod watch;
+pub mod webhook;
 
 mod backoff;
 mod resource;

@@ -18,7 +18,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Metric;
 
+mod own;
+mod sessions;
+
+pub use own::{ElectionMetrics, FailoverMetrics, PendingMetrics, WebhookMetrics};
 pub use prometheus_client::registry::Registry;
+pub use sessions::{
+    BfdCounter, BfdMetrics, BfdSessionMetrics, BgpCounter, BgpGauge, BgpMetrics, BgpSessionMetrics,
+};
 
 /// What a scrape answers as `Content-Type`.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -380,5 +387,7 @@ impl Names<'_> {
     }
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;
