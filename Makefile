@@ -27,8 +27,8 @@ test: setup ## all tests, with a real Kubernetes API server
 unit: ## tests without the lab
 	$(CARGO) test --workspace --quiet
 
-e2e: build ## end-to-end tests only: make e2e FILTER=name
-	@scripts/e2e $(FILTER)
+e2e: build ## end-to-end tests only: make e2e FILTER=name, MANIFESTS=chart
+	@MANIFESTS=$(MANIFESTS) scripts/e2e $(FILTER)
 
 bench: setup build ## figures, side by side
 	@scripts/bench

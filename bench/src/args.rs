@@ -30,9 +30,9 @@ pub(crate) struct Args {
     /// A flag its speaker needs beside the manifest's; may be given again
     #[arg(long = "speaker-args", requires = "controller", allow_hyphen_values = true)]
     pub(crate) speaker_flags: Vec<String>,
-    /// Its namespace, RBAC and custom resource definitions; may be given again
+    /// All that is installed for it; may be given again
     #[arg(long, requires = "controller")]
-    pub(crate) rbac: Vec<PathBuf>,
+    pub(crate) manifests: Vec<PathBuf>,
     /// How long a soak lasts
     #[arg(long, env = "SOAK_MINUTES", default_value_t = 10)]
     pub(crate) minutes: u64,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -50,11 +51,10 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Builds the lab and waits until everything is ready.
     pub(crate) fn up(subject: &Subject, control: &Control) -> Result<Self> {
-        let mut lab = Lab::up(subject.options(control))?;
-        lab.api().apply_yaml(CONFIGURATION)?;
+        let lab = Lab::up(subject.options(control))?;
         let started = lab
-            .start_controller()
-            .and_then(|()| lab.start_speakers())
+            .install()
+            .and_then(|()| lab.api().apply_yaml(CONFIGURATION))
             .and_then(|()| lab.wait_ready(PATIENCE));
         if let Err(error) = started {
             lab.tails(8).iter().for_each(complain);
@@ -74,11 +74,11 @@ impl Cluster {
         Ok(cluster)
     }
 
-    pub(crate) fn controller(&self) -> Result<&Process> {
+    pub(crate) fn controller(&self) -> Result<Arc<Process>> {
         self.lab.process("controller")
     }
 
-    pub(crate) fn speakers(&self) -> Result<Vec<&Process>> {
+    pub(crate) fn speakers(&self) -> Result<Vec<Arc<Process>>> {
         self.lab.network().nodes().iter().map(|node| self.lab.speaker(node.name())).collect()
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use ferrolb_lab::manifests::Manifests;
 use ferrolb_lab::report::complain;
 use ferrolb_lab::{Control, Error, Options, Peer, Result};
 
@@ -37,14 +38,12 @@ pub(crate) fn all(args: &Args) -> Result<Subjects> {
             let read = |path: &PathBuf| {
                 fs::read_to_string(path).map_err(Error::io(path.display().to_string()))
             };
+            let texts: Vec<_> = args.manifests.iter().map(read).collect::<Result<_>>()?;
             Some(Subject {
                 name: "peer",
                 options: Options {
-                    peer: Some(Peer {
-                        controller: controller.clone(),
-                        speaker: speaker.clone(),
-                        manifests: args.rbac.iter().map(read).collect::<Result<_>>()?,
-                    }),
+                    peer: Some(Peer { controller: controller.clone(), speaker: speaker.clone() }),
+                    manifests: Manifests::parse(&texts.join("\n---\n"))?,
                     controller_flags: args.controller_flags.clone(),
                     speaker_flags: args.speaker_flags.clone(),
                     ..options.clone()

@@ -7,6 +7,7 @@ mod endpoints;
 mod examples;
 mod fail_over;
 mod families;
+mod install;
 mod lans;
 mod metrics;
 mod nodes;
@@ -43,6 +44,7 @@ pub(crate) fn of(shape: Shape) -> Vec<Case> {
             fail_over::CASES,
             processes::CASES,
             walkthrough::CASES,
+            install::CASES,
             rest::CASES,
             outage::CASES,
         ],

@@ -5,10 +5,12 @@
 //!    suite ── for each shape (clusters of one, three nodes, two LANs, …) whose cases are wanted:
 //!      stage ── a lab of that shape, with backends; tidied up after each case
 //!        cases ── apply what a user applies, then ask the wire and the API server
+//!        audit ── what our accounts asked the API server for, against what they are granted
 //! ```
 //!
 //! It is its own test harness: labs are dear, so the cases of a shape share one.
 
+mod audit;
 mod cases;
 mod manifest;
 mod shape;
@@ -20,6 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use ferrolb_lab::manifests::Manifests;
 use ferrolb_lab::sandbox::{self, Side};
 
 use self::suite::{Suite, Wanted};
@@ -31,9 +34,15 @@ struct Args {
     /// The program that is tried
     #[arg(long)]
     ferrolb: PathBuf,
+    /// File or folder of what is installed, in place of the manifests that are shipped
+    #[arg(long, value_name = "PATH")]
+    manifests: Option<PathBuf>,
     /// List the cases and what they pin instead of running them
     #[arg(long)]
     list: bool,
+    /// Fail if a permission was not used by any case
+    #[arg(long)]
+    strict: bool,
     /// Go on after a failure
     #[arg(long)]
     keep_going: bool,
@@ -48,6 +57,14 @@ fn main() -> ExitCode {
         suite.list();
         return ExitCode::SUCCESS;
     }
+    let manifests = args.manifests.as_deref().map_or_else(Manifests::shipped, Manifests::read);
+    let manifests = match manifests {
+        Ok(manifests) => manifests,
+        Err(error) => {
+            eprintln!("e2e: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     match sandbox::enter("e2e") {
         Ok(Side::Inside) => {}
         Ok(Side::Ended(code)) => return code,
@@ -56,7 +73,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    if suite.run(&args.ferrolb, args.keep_going).is_green() {
+    if suite.run(&args.ferrolb, &manifests, args.keep_going, args.strict).is_green() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ferrolb_lab::manifests::Manifests;
 use ferrolb_lab::{Control, Options, Result};
 
 /// A kind of lab.
@@ -37,13 +38,14 @@ impl Shape {
     }
 
     /// The lab to build for it.
-    pub(crate) fn options(self, program: &Path) -> Result<Options> {
+    pub(crate) fn options(self, program: &Path, manifests: &Manifests) -> Result<Options> {
         Ok(Options {
             nodes: if self == Self::Single { 1 } else { 3 },
             second_lan: self == Self::Lans,
             snooping: self == Self::Lans,
             control: if self.is_real() { Control::real()? } else { Control::Embedded },
             program: program.to_owned(),
+            manifests: manifests.clone(),
             ..Options::new()?
         })
     }

@@ -1,20 +1,23 @@
 //! A lab with backends in it, what cases do to it, and how it becomes clean again.
 
 mod objects;
+mod rollout;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ferrolb_lab::api::{Api, Ref, wait_until};
 use ferrolb_lab::command::Output;
 use ferrolb_lab::fault::Cable;
+use ferrolb_lab::manifests::Manifests;
 use ferrolb_lab::plan::Role;
 use ferrolb_lab::process::Signal;
 use ferrolb_lab::{Error, Lab, NAMESPACE, Result};
 use serde_json::{Value, json};
 
+use crate::audit::{self, Audit, Request};
 use crate::manifest::{APP, Manifest};
 use crate::shape::Shape;
 
@@ -42,14 +45,14 @@ pub(crate) struct Stage {
     shape: Shape,
     /// Names of the backends of [`APP`] in namespace default, by node.
     backends: BTreeMap<String, String>,
+    audit: Audit,
 }
 
 impl Stage {
     /// Builds a lab, our processes in it, and a backend on each node.
-    pub(crate) fn build(shape: Shape, program: &Path) -> Result<Self> {
-        let mut lab = Lab::up(shape.options(program)?)?;
-        lab.start_controller()?;
-        lab.start_speakers()?;
+    pub(crate) fn build(shape: Shape, program: &Path, manifests: &Manifests) -> Result<Self> {
+        let mut lab = Lab::up(shape.options(program, manifests)?)?;
+        lab.install()?;
         let nodes: Vec<_> =
             lab.network().nodes().iter().map(|node| node.name().to_owned()).collect();
         let mut backends = BTreeMap::new();
@@ -58,7 +61,9 @@ impl Stage {
             backends.insert(node, name);
         }
         lab.wait_ready(Duration::from_secs(30))?;
-        Ok(Self { lab, shape, backends })
+        let mut stage = Self { lab, shape, backends, audit: Audit::default() };
+        stage.expect_nothing_refused("at the start")?;
+        Ok(stage)
     }
 
     /// The lab.
@@ -152,6 +157,14 @@ impl Stage {
         Ok(self.lab.process(process)?.log().len())
     }
 
+    /// The object of that kind that belongs to one of our components, whatever the installation
+    /// calls it.
+    pub(crate) fn own_object(&self, kind: &str, component: &str) -> Result<String> {
+        let mut all = self.lab.manifests().of_kind(kind).map(|object| identity(object).1);
+        let name = all.find(|name| name.ends_with(component)).map(str::to_owned);
+        name.ok_or_else(|| fail(format!("no {kind} of {component} is installed")))
+    }
+
     /// Restarts one of our processes and waits until all are ready.
     pub(crate) fn restart(&self, process: &str) -> Result<()> {
         self.lab.process(process)?.restart()?;
@@ -160,8 +173,7 @@ impl Stage {
 
     /// The process numbers of controller and speakers, which tell whether one was restarted.
     pub(crate) fn own_processes(&self) -> Vec<u32> {
-        let own = self.lab.processes().filter(|process| is_own(process.name()));
-        own.map(ferrolb_lab::process::Process::pid).collect()
+        self.lab.own_processes().iter().map(|process| process.pid()).collect()
     }
 
     /// Takes away what a case has made, undoes what it has done, and looks whether all of our
@@ -172,8 +184,8 @@ impl Stage {
         }
         let ended: Vec<_> = self
             .lab
-            .processes()
-            .filter(|process| is_own(process.name()))
+            .own_processes()
+            .iter()
             .filter(|process| process.expect_running().is_err())
             .map(|process| process.name().to_owned())
             .collect();
@@ -213,6 +225,24 @@ impl Stage {
         }
     }
 
+    /// An error if our accounts were refused something since the last look, in a case that takes no
+    /// permission away.
+    pub(crate) fn expect_nothing_refused(&mut self, case: &str) -> Result<()> {
+        if !self.shape.is_real() {
+            return Ok(());
+        }
+        let refused = self.audit.refused()?;
+        let words: Vec<_> = refused.iter().map(ToString::to_string).collect();
+        check(words.is_empty() || !audit::expects_grants(case), || {
+            format!("refused by the API server: {}", words.join("; "))
+        })
+    }
+
+    /// What our accounts did so far.
+    pub(crate) fn used(&self) -> &BTreeSet<Request> {
+        self.audit.used()
+    }
+
     /// Sets a condition of a node, as kubelet or a cloud would.
     pub(crate) fn set_condition(&self, node: &str, kind: &str, status: &str) -> Result<()> {
         let target = Ref::new("Node", "", node);
@@ -230,7 +260,9 @@ impl Stage {
             }
             for object in self.api().list(kind, "", "")? {
                 let (namespace, name) = identity(&object);
-                if (namespace, name) != ("default", "kubernetes") {
+                let is_installed =
+                    namespace == NAMESPACE && ["Deployment", "Service"].contains(&kind);
+                if !is_installed && (namespace, name) != ("default", "kubernetes") {
                     self.api().delete(Ref::new(kind, namespace, name))?;
                 }
             }
@@ -269,7 +301,12 @@ impl Stage {
 
 /// The folder `examples`.
 pub(crate) fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+    repository("examples")
+}
+
+/// A file or folder of the repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
 /// A case's own words about what is wrong.
@@ -280,11 +317,6 @@ pub(crate) fn fail(words: impl Into<String>) -> Error {
 /// An error with these words unless it holds.
 pub(crate) fn check(holds: bool, words: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(fail(words())) }
-}
-
-/// Whether it is the controller or a speaker.
-pub(crate) fn is_own(process: &str) -> bool {
-    process == "controller" || process.starts_with("speaker-")
 }
 
 fn identity(object: &Value) -> (&str, &str) {

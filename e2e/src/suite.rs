@@ -1,10 +1,13 @@
 //! Which cases run, in which order, and how that is told.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ferrolb_lab::Result;
+use ferrolb_lab::manifests::Manifests;
 
+use crate::audit::{self, Request};
 use crate::cases;
 use crate::shape::Shape;
 use crate::stage::Stage;
@@ -35,6 +38,8 @@ impl Wanted {
 #[derive(Clone, Debug)]
 pub(crate) struct Suite {
     parts: Vec<(Shape, Vec<Case>)>,
+    /// Whether no case is left out.
+    is_whole: bool,
 }
 
 /// How many ended how.
@@ -62,7 +67,10 @@ impl Suite {
             all.filter(|case| wanted.has(shape, case)).collect::<Vec<_>>()
         };
         let parts = Shape::ALL.into_iter().map(|shape| (shape, cases(shape)));
-        Self { parts: parts.filter(|(_, cases)| !cases.is_empty()).collect() }
+        Self {
+            parts: parts.filter(|(_, cases)| !cases.is_empty()).collect(),
+            is_whole: wanted.0.is_empty(),
+        }
     }
 
     /// Prints names and what they pin.
@@ -75,9 +83,16 @@ impl Suite {
     }
 
     /// Runs everything.
-    pub(crate) fn run(&self, program: &Path, keep_going: bool) -> Tally {
+    pub(crate) fn run(
+        &self,
+        program: &Path,
+        manifests: &Manifests,
+        keep_going: bool,
+        strict: bool,
+    ) -> Tally {
         let start = Instant::now();
         let mut tally = Tally::default();
+        let mut used = BTreeSet::new();
         for (shape, cases) in &self.parts {
             if shape.is_real() && std::env::var_os("SKIP_REAL").is_some() {
                 for case in cases {
@@ -87,12 +102,19 @@ impl Suite {
                 continue;
             }
             if !tally.cut_short {
-                run_shape(*shape, cases, program, keep_going, &mut tally);
+                run_shape(*shape, cases, (program, manifests), keep_going, &mut tally, &mut used);
             }
         }
         if self.parts.is_empty() {
             println!("no case has such a name");
             tally.cut_short = true;
+        }
+        if self.is_whole || strict {
+            let unused = audit::unused(&used);
+            for line in &unused {
+                println!("granted, never used: {line}");
+            }
+            tally.cut_short |= strict && !unused.is_empty();
         }
         println!("in {:.0} s", start.elapsed().as_secs_f32());
         println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
@@ -100,9 +122,16 @@ impl Suite {
     }
 }
 
-fn run_shape(shape: Shape, cases: &[Case], program: &Path, keep_going: bool, tally: &mut Tally) {
+fn run_shape(
+    shape: Shape,
+    cases: &[Case],
+    (program, manifests): (&Path, &Manifests),
+    keep_going: bool,
+    tally: &mut Tally,
+    used: &mut BTreeSet<Request>,
+) {
     let start = Instant::now();
-    let mut stage = match Stage::build(shape, program) {
+    let mut stage = match Stage::build(shape, program, manifests) {
         Ok(stage) => stage,
         Err(error) => {
             for case in cases {
@@ -126,7 +155,8 @@ fn run_shape(shape: Shape, cases: &[Case], program: &Path, keep_going: bool, tal
             println!("  pins: {}", case.pins);
             stage.explain();
         }
-        let tidied = stage.tidy();
+        let tidied = stage.tidy().and_then(|()| stage.expect_nothing_refused(case.name));
+        used.extend(stage.used().iter().cloned());
         match (&result, &tidied) {
             (Ok(()), Ok(())) => {
                 println!("test {} ... ok ({})", full_name(shape, case), seconds(start.elapsed()));

@@ -14,7 +14,6 @@ use ferrolb_lab::fault::Cable;
 use ferrolb_lab::plan::Lan;
 use ferrolb_lab::probe::neighbour::Watch;
 use ferrolb_lab::probe::traffic::Traffic;
-use ferrolb_lab::process::Process;
 use ferrolb_lab::report::{complain, line};
 use ferrolb_lab::scenario::demo;
 use ferrolb_lab::{Control, Result};
@@ -104,7 +103,7 @@ impl Deaths {
         self.known_client.push_millis(silence.to.saturating_duration_since(cut));
         let successor = lab.host_with_mac(first.mac).ok_or_else(|| broken("a stranger answers"))?;
         let speaker = lab.speaker(successor.name())?;
-        if let Ok(detected) = demo::detection(speaker, owner.name(), cut_at) {
+        if let Ok(detected) = demo::detection(&speaker, owner.name(), cut_at) {
             self.detection.push_millis(detected);
             self.take_over.push_millis(answered.saturating_sub(detected));
         }
@@ -119,7 +118,7 @@ impl Deaths {
         });
         if let Err(error) = returned {
             complain(format_args!("   {error}: all speakers start again"));
-            cluster.speakers()?.into_iter().try_for_each(Process::restart)?;
+            cluster.speakers()?.iter().try_for_each(|speaker| speaker.restart())?;
             lab.wait_ready(PATIENCE)?;
             cluster.wait_for_owner(address)?;
         }

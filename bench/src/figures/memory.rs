@@ -1,6 +1,7 @@
 //! Resident memory, and the part of it that no file stands behind.
 
 use std::fs;
+use std::sync::Arc;
 
 use ferrolb_lab::process::Process;
 use ferrolb_lab::{Error, Result};
@@ -22,11 +23,13 @@ pub(super) fn measure(cluster: &Cluster, services: usize) -> Result<Vec<Measure>
 /// Resident megabytes of the controller and of the largest speaker.
 pub(crate) fn resident(cluster: &Cluster) -> Result<(f64, f64)> {
     let resident = |process: &Process| Ok(Status::of(process)?.megabytes("VmRSS:"));
-    let speakers = cluster.speakers()?.into_iter().map(resident).collect::<Result<Vec<_>>>()?;
-    Ok((resident(cluster.controller()?)?, speakers.into_iter().fold(0.0, f64::max)))
+    let speakers =
+        cluster.speakers()?.iter().map(|speaker| resident(speaker)).collect::<Result<Vec<_>>>()?;
+    let controller = cluster.controller()?;
+    Ok((resident(&controller)?, speakers.into_iter().fold(0.0, f64::max)))
 }
 
-fn of(processes: &[&Process], name: &str, services: usize) -> Result<Vec<Measure>> {
+fn of(processes: &[Arc<Process>], name: &str, services: usize) -> Result<Vec<Measure>> {
     let (mut resident, mut anonymous) = (Samples::default(), Samples::default());
     for process in processes {
         let status = Status::of(process)?;

@@ -15,10 +15,10 @@ use crate::report::{AtMost, Measure};
 const QUIET: Duration = Duration::from_secs(6);
 
 pub(super) fn measure(cluster: &Cluster, seconds: usize) -> Result<Vec<Measure>> {
-    let speakers = cluster.speakers()?;
+    let (controller, speakers) = (cluster.controller()?, cluster.speakers()?);
     let used = || -> Result<(f64, Vec<f64>)> {
         let speakers = speakers.iter().map(|speaker| cpu_seconds(speaker));
-        Ok((cpu_seconds(cluster.controller()?)?, speakers.collect::<Result<_>>()?))
+        Ok((cpu_seconds(&controller)?, speakers.collect::<Result<_>>()?))
     };
     let writes_before = writes(cluster)?;
     let before = used()?;

@@ -20,7 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::error::{Error, Result};
 
 /// Kind, path of its group and version, plural, whether it lives in a namespace.
-const KINDS: [(&str, &str, &str, bool); 21] = [
+const KINDS: [(&str, &str, &str, bool); 28] = [
     ("Namespace", "api/v1", "namespaces", false),
     ("Node", "api/v1", "nodes", false),
     ("Pod", "api/v1", "pods", true),
@@ -36,6 +36,13 @@ const KINDS: [(&str, &str, &str, bool); 21] = [
     ("ClusterRoleBinding", "apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", false),
     ("Role", "apis/rbac.authorization.k8s.io/v1", "roles", true),
     ("RoleBinding", "apis/rbac.authorization.k8s.io/v1", "rolebindings", true),
+    ("NetworkPolicy", "apis/networking.k8s.io/v1", "networkpolicies", true),
+    (
+        "ValidatingWebhookConfiguration",
+        "apis/admissionregistration.k8s.io/v1",
+        "validatingwebhookconfigurations",
+        false,
+    ),
     ("Lease", "apis/coordination.k8s.io/v1", "leases", true),
     (
         "CustomResourceDefinition",
@@ -45,6 +52,11 @@ const KINDS: [(&str, &str, &str, bool); 21] = [
     ),
     ("IPAddressPool", "apis/metallb.io/v1beta1", "ipaddresspools", true),
     ("L2Advertisement", "apis/metallb.io/v1beta1", "l2advertisements", true),
+    ("BGPPeer", "apis/metallb.io/v1beta2", "bgppeers", true),
+    ("BGPAdvertisement", "apis/metallb.io/v1beta1", "bgpadvertisements", true),
+    ("BFDProfile", "apis/metallb.io/v1beta1", "bfdprofiles", true),
+    ("Community", "apis/metallb.io/v1beta1", "communities", true),
+    ("ServiceBGPStatus", "apis/metallb.io/v1beta1", "servicebgpstatuses", true),
     ("ServiceL2Status", "apis/metallb.io/v1beta1", "servicel2statuses", true),
     ("ConfigurationState", "apis/metallb.io/v1beta1", "configurationstates", true),
 ];
@@ -208,13 +220,16 @@ impl Api {
         self.send(&Method::POST, &path, Some((&body, "application/json"))).map(drop)
     }
 
-    /// A token of a `ServiceAccount`, as a Pod would have it mounted.
-    pub fn token(&self, namespace: &str, account: &str) -> Result<String> {
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+    /// A token of a `ServiceAccount`, bound to the Pod it is mounted in.
+    pub(crate) fn token(&self, pod: Ref<'_>, uid: &str, account: &str) -> Result<String> {
+        let path = format!("/api/v1/namespaces/{}/serviceaccounts/{account}/token", pod.namespace);
         let body = json!({
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
-            "spec": { "expirationSeconds": 86_400 },
+            "spec": {
+                "expirationSeconds": 86_400,
+                "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": uid },
+            },
         });
         let answer = self.send(&Method::POST, &path, Some((&body, "application/json")))?;
         let token = answer.as_ref().and_then(|answer| answer["status"]["token"].as_str());

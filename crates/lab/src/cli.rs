@@ -1,6 +1,7 @@
 //! `ferrolb lab …`: the command line of the lab.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,8 @@ use crate::backend::{self, BackendArgs};
 use crate::control::{self, Control};
 use crate::error::{Error, Result};
 use crate::lab::{Lab, Options};
+use crate::manifests::Manifests;
 use crate::plan::{Lan, MAX_NODES};
-use crate::process::Process;
 use crate::report;
 use crate::running::Running;
 use crate::sandbox::{self, Side};
@@ -30,7 +31,7 @@ pub struct Args {
 enum Command {
     /// Build a cluster and hold it open until Ctrl-C
     Up {
-        /// Start neither controller nor speakers
+        /// Install nothing: a cluster to install into
         #[arg(long)]
         bare: bool,
         #[command(flatten)]
@@ -110,16 +111,22 @@ pub(crate) struct ShapeArgs {
     /// Let the switches snoop on MLD
     #[arg(long)]
     snooping: bool,
+    /// File or folder of what is installed in place of the manifests this program was built with
+    #[arg(long, value_name = "PATH")]
+    manifests: Option<PathBuf>,
 }
 
 impl ShapeArgs {
     pub(crate) fn options(&self) -> Result<Options> {
         let control = if self.real_kubernetes { Control::real()? } else { Control::Embedded };
+        let manifests =
+            self.manifests.as_deref().map_or_else(Manifests::shipped, Manifests::read)?;
         Ok(Options {
             nodes: self.nodes,
             second_lan: self.lans == 2,
             snooping: self.snooping,
             control,
+            manifests,
             ..Options::new()?
         })
     }
@@ -151,9 +158,9 @@ fn up(bare: bool, shape: &ShapeArgs) -> Result<ExitCode> {
         return Ok(code);
     }
     let start = Instant::now();
-    let mut lab = Lab::up(options)?;
+    let lab = Lab::up(options)?;
     if !bare {
-        start_own(&mut lab)?;
+        start_own(&lab)?;
     }
     for row in table(&lab) {
         report::line(row);
@@ -185,7 +192,7 @@ fn demo(json: bool, keep: bool, shape: &ShapeArgs) -> Result<ExitCode> {
         shape.lans,
         if shape.real_kubernetes { "kube-apiserver, with kube-proxy" } else { "embedded" }
     ));
-    let told = start_own(&mut lab).and_then(|()| {
+    let told = start_own(&lab).and_then(|()| {
         story.say("controller and speakers are ready");
         demo::tell(&mut lab, &mut story)
     });
@@ -201,9 +208,8 @@ fn demo(json: bool, keep: bool, shape: &ShapeArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn start_own(lab: &mut Lab) -> Result<()> {
-    lab.start_controller()?;
-    lab.start_speakers()?;
+fn start_own(lab: &Lab) -> Result<()> {
+    lab.install()?;
     lab.wait_ready(Duration::from_secs(30))
 }
 
@@ -221,7 +227,7 @@ pub(crate) fn hold(lab: &Lab) -> Result<ExitCode> {
                 _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
                 _ = period.tick() => {}
             }
-            lab.processes().try_for_each(Process::expect_running)?;
+            lab.processes().iter().try_for_each(|process| process.expect_running())?;
         }
     })
 }

@@ -122,6 +122,26 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// The opposite; what does not belong to the alphabet is passed over.
+pub(crate) fn from_base64(text: &[u8]) -> Vec<u8> {
+    let value = |symbol: u8| match symbol {
+        b'A'..=b'Z' => Some(symbol - b'A'),
+        b'a'..=b'z' => Some(symbol - b'a' + 26),
+        b'0'..=b'9' => Some(symbol - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let values: Vec<u8> = text.iter().copied().filter_map(value).collect();
+    let mut bytes = Vec::with_capacity(values.len() * 3 / 4);
+    for chunk in values.chunks(4) {
+        let word = chunk.iter().fold(0u32, |word, value| word << 6 | u32::from(*value))
+            << (6 * (4 - chunk.len()));
+        bytes.extend_from_slice(&word.to_be_bytes()[1..chunk.len()]);
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +158,7 @@ mod tests {
             ("foobar", "Zm9vYmFy"),
         ] {
             assert_eq!(base64(plain.as_bytes()), encoded);
+            assert_eq!(from_base64(encoded.as_bytes()), plain.as_bytes());
         }
     }
 }

@@ -30,6 +30,7 @@ impl Host {
             Role::Client(1) => "client".to_owned(),
             Role::Client(index) => format!("client{index}"),
             Role::Guest(index) => format!("guest{index}"),
+            Role::Pod(index) => format!("pod{index}"),
         };
         Self { role, netns: Netns::new(name), lans: lans.to_vec() }
     }

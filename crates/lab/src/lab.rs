@@ -4,7 +4,7 @@
 //! away, so that the next one can be built in the same sandbox.
 
 mod backends;
-mod own;
+mod install;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -12,20 +12,23 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, Ref, wait_until};
+use crate::api::{Api, Ref};
 use crate::command::{Output, Run};
 use crate::control::{Control, Endpoint, base64};
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::kubelet::Kubelet;
+use crate::kubelet::{Kubelet, Setting};
+use crate::manifests::Manifests;
 use crate::network::{Network, Shape};
 use crate::objects::{self, Pod};
 use crate::plan::{Lan, Role};
 use crate::process::Process;
+use crate::processes::Processes;
 use crate::proxy::Proxy;
 
 pub use self::backends::BACKEND_PORT;
@@ -37,10 +40,14 @@ pub const FOLDER: &str = "/run/ferrolb-lab";
 /// Where the administrator's kubeconfig is.
 pub const KUBECONFIG: &str = "/run/ferrolb-lab/admin.kubeconfig";
 
+/// What accounts of our namespace asked the real API server for: an audit event on each line.
+pub const AUDIT_LOG: &str = "/run/ferrolb-lab/audit.log";
+
+/// Where the folder of the real control plane's programs is written down.
+pub(crate) const PROGRAMS: &str = "/run/ferrolb-lab/programs";
+
 /// The namespace of the controller and the speakers.
 pub const NAMESPACE: &str = "metallb-system";
-
-const RBAC: &str = include_str!("../../../deploy/rbac.yaml");
 
 /// What a lab is to be.
 #[derive(Clone, Debug)]
@@ -57,6 +64,11 @@ pub struct Options {
     pub program: PathBuf,
     /// Programs that are tried in place of its controller and speakers.
     pub peer: Option<Peer>,
+    /// What is installed.
+    pub manifests: Manifests,
+    /// Whether the API server asks the webhooks of what is installed; else their configuration is
+    /// taken out again, because a server nobody answers refuses every object.
+    pub webhooks: bool,
     /// Flags for the controller, behind the manifest's own.
     pub controller_flags: Vec<String>,
     /// Flags for the speakers, behind the manifest's own.
@@ -73,22 +85,22 @@ impl Options {
             control: Control::Embedded,
             program: std::env::current_exe().map_err(Error::io("own program"))?,
             peer: None,
+            manifests: Manifests::shipped()?,
+            webhooks: false,
             controller_flags: Vec::new(),
             speaker_flags: Vec::new(),
         })
     }
 }
 
-/// Another implementation's programs: they get the flags, environment, volumes and privileges ours
-/// would get, so that both can be compared in one lab.
+/// Another implementation's programs, which manifests call `/controller` and `/speaker`: so both can
+/// be compared in one lab.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// In place of `ferrolb controller`.
+    /// In place of our `/controller`.
     pub controller: PathBuf,
-    /// In place of `ferrolb speaker`.
+    /// In place of our `/speaker`.
     pub speaker: PathBuf,
-    /// In place of our namespace, RBAC and custom resource definitions: YAML documents.
-    pub manifests: Vec<String>,
 }
 
 /// A running lab.
@@ -97,18 +109,16 @@ pub struct Lab {
     // Dropped in this order: first those who write rules, then processes, then the network.
     proxy: Option<Proxy>,
     kubelet: Option<Kubelet>,
-    processes: BTreeMap<String, Process>,
+    processes: Processes,
     network: Network,
     options: Options,
     endpoint: Endpoint,
     api: Api,
-    secret: String,
     backends: Vec<Backend>,
 }
 
 impl Lab {
-    /// Builds network and control plane, and writes what a fresh cluster has: Nodes, our namespace,
-    /// custom resource definitions, RBAC and the memberlist Secret. Our own processes start later.
+    /// Builds network and control plane: a cluster that has Nodes, and that nothing is installed in.
     pub fn up(options: Options) -> Result<Self> {
         let folder = Path::new(FOLDER);
         fs::create_dir_all(folder).map_err(Error::io(FOLDER))?;
@@ -120,29 +130,28 @@ impl Lab {
         let control = options.control.start(network.host("ctl")?, folder, &options.program)?;
         let kubeconfig = control.endpoint.kubeconfig(control.endpoint.admin_token.as_deref());
         fs::write(KUBECONFIG, kubeconfig).map_err(Error::io(KUBECONFIG))?;
+        if let Control::Real(programs) = &options.control {
+            fs::write(PROGRAMS, programs.display().to_string()).map_err(Error::io(PROGRAMS))?;
+        }
         let api = control.endpoint.client()?;
         let mut lab = Self {
             proxy: None,
             kubelet: None,
-            processes: BTreeMap::new(),
+            processes: Processes::default(),
             network,
             options,
             endpoint: control.endpoint,
             api,
-            secret: random_secret()?,
             backends: Vec::new(),
         };
         lab.keep(control.processes);
-        lab.furnish()?;
+        lab.write_nodes()?;
         let proxies = lab.options.control.start_proxies(&lab.network.nodes(), folder)?;
-        let nodes = lab.network.nodes().into_iter().cloned().collect();
-        match lab.options.control {
-            Control::Embedded => lab.proxy = Some(Proxy::start(lab.api.clone(), nodes)?),
-            Control::Real(_) => {
-                let program = lab.options.program.clone();
-                lab.kubelet = Some(Kubelet::start(lab.api.clone(), nodes, program)?);
-            }
+        if lab.options.control == Control::Embedded {
+            let nodes = lab.network.nodes().into_iter().cloned().collect();
+            lab.proxy = Some(Proxy::start(lab.api.clone(), nodes)?);
         }
+        lab.kubelet = Some(Kubelet::start(lab.setting())?);
         lab.keep(proxies);
         Ok(lab)
     }
@@ -155,6 +164,11 @@ impl Lab {
     /// How to reach it.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// What is installed, if it is.
+    pub fn manifests(&self) -> &Manifests {
+        &self.options.manifests
     }
 
     /// Runs kubectl as the administrator; any exit status is an answer. It is the one beside the real
@@ -179,19 +193,18 @@ impl Lab {
         self.network.host(name)
     }
 
-    /// The process of that name.
-    pub fn process(&self, name: &str) -> Result<&Process> {
-        let known = self.processes.keys().map(String::as_str);
-        self.processes.get(name).ok_or_else(|| Error::unknown("process", name, known))
+    /// The process of that name: `controller`, `speaker-node1`, `kube-apiserver`, a backend's.
+    pub fn process(&self, name: &str) -> Result<Arc<Process>> {
+        self.processes.find(name)
     }
 
     /// All processes.
-    pub fn processes(&self) -> impl Iterator<Item = &Process> {
-        self.processes.values()
+    pub fn processes(&self) -> Vec<Arc<Process>> {
+        self.processes.all()
     }
 
     /// The speaker on a node.
-    pub fn speaker(&self, node: &str) -> Result<&Process> {
+    pub fn speaker(&self, node: &str) -> Result<Arc<Process>> {
         self.process(&format!("speaker-{node}"))
     }
 
@@ -220,43 +233,29 @@ impl Lab {
             .collect())
     }
 
-    fn furnish(&self) -> Result<()> {
-        match (&self.options.peer, &self.options.control) {
-            (Some(peer), _) => {
-                peer.manifests.iter().try_for_each(|manifest| self.api.apply_yaml(manifest))?;
-            }
-            // It asks nobody who they are.
-            (None, Control::Embedded) => {
-                self.api.apply(&json!({
-                    "apiVersion": "v1",
-                    "kind": "Namespace",
-                    "metadata": { "name": NAMESPACE },
-                }))?;
-                self.api.apply_yaml(&ferrolb_api::crds_yaml())?;
-            }
-            (None, Control::Real(_)) => {
-                self.api.apply_yaml(RBAC)?;
-                self.api.apply_yaml(&ferrolb_api::crds_yaml())?;
-            }
-        }
+    fn write_nodes(&self) -> Result<()> {
         for host in self.network.nodes() {
             self.api.apply(&objects::node(host))?;
             let node = Ref::new("Node", "", host.name());
             self.api.patch_status(node, &objects::node_status(host))?;
-        }
-        self.api.apply(&json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": { "name": "memberlist", "namespace": NAMESPACE },
-            "data": { "secretkey": base64(self.secret.as_bytes()) },
-        }))?;
-        let served = |kind| self.api.list(kind, NAMESPACE, "").map(|_| Ok::<_, String>(()));
-        for kind in ["IPAddressPool", "L2Advertisement", "ServiceL2Status"] {
-            wait_until(&format!("{kind} is served"), Duration::from_secs(20), || {
-                Ok(served(kind).unwrap_or_else(|error| Err(error.to_string())))
-            })?;
+            // The server marks a new Node as not ready; what takes the mark off does not run here.
+            self.api.patch(node, &json!({ "spec": { "taints": null } }))?;
         }
         Ok(())
+    }
+
+    fn setting(&self) -> Setting {
+        let Options { program, peer, controller_flags, speaker_flags, .. } = self.options.clone();
+        Setting {
+            api: self.api.clone(),
+            endpoint: self.endpoint.clone(),
+            nodes: self.network.nodes().into_iter().cloned().collect(),
+            pods: self.network.pods(),
+            program,
+            peer,
+            flags: BTreeMap::from([("controller", controller_flags), ("speaker", speaker_flags)]),
+            processes: self.processes.clone(),
+        }
     }
 
     fn write_pod(&self, pod: &Pod<'_>, ready: bool) -> Result<()> {
@@ -266,10 +265,8 @@ impl Lab {
             .map(drop)
     }
 
-    fn keep(&mut self, processes: impl IntoIterator<Item = Process>) {
-        for process in processes {
-            self.processes.insert(process.name().to_owned(), process);
-        }
+    fn keep(&self, processes: impl IntoIterator<Item = Process>) {
+        processes.into_iter().for_each(|process| self.processes.keep(process));
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  sandbox ── the walls: own mounts, network, processes; what is inside vanishes with its first process
-//!     lab ── network (hosts, bridges) + control (embedded or real) + our processes, confined + backends
+//!     lab ── network (hosts, bridges) + control (embedded or real) + kubelet (Pods of what is installed)
 //!        probe ── what a client sees, by packets of its own        fault ── what goes wrong
 //!           scenario ── stories told with the above
 //! ```
@@ -21,12 +21,14 @@ pub mod fault;
 mod host;
 mod kubelet;
 mod lab;
+pub mod manifests;
 mod netns;
 mod network;
 mod objects;
 pub mod plan;
 pub mod probe;
 pub mod process;
+mod processes;
 mod proxy;
 pub mod report;
 mod running;
@@ -38,6 +40,6 @@ pub use self::cli::{Args, run};
 pub use self::control::{Control, Endpoint};
 pub use self::error::{Error, Result};
 pub use self::host::Host;
-pub use self::lab::{BACKEND_PORT, FOLDER, KUBECONFIG, Lab, NAMESPACE, Options, Peer};
+pub use self::lab::{AUDIT_LOG, BACKEND_PORT, FOLDER, KUBECONFIG, Lab, NAMESPACE, Options, Peer};
 pub use self::netns::Netns;
 pub use self::network::Network;

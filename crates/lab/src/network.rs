@@ -3,10 +3,11 @@
 //! ```text
 //!            lan1 (bridge)                         lan2 (bridge, with two LANs)
 //!   ┌─────┬───┴───┬────────┬────────┐            ┌────┴───┬────────┐
-//!  ctl  node1 … nodeN   client   guest…        node1 … nodeN   client2
+//!  ctl  node1 … nodeN   client   pod1…       node1 … nodeN   client2
 //! ```
 //!
-//! `ctl` is the namespace the lab's own process lives in. A switch port is named after its host.
+//! `ctl` is the namespace the lab's own process lives in; `pod1` and so on are those of Pods of ours
+//! that do not use their node's network. A switch port is named after its host.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -50,6 +51,9 @@ impl Network {
         for index in 1..=shape.nodes {
             network.add(Role::Node(index), &lans)?;
         }
+        for index in 1..=plan::PODS {
+            network.add(Role::Pod(index), &[Lan::One])?;
+        }
         network.add(Role::Client(1), &[Lan::One])?;
         if shape.second_lan {
             network.add(Role::Client(2), &[Lan::Two])?;
@@ -74,6 +78,11 @@ impl Network {
             self.hosts.values().filter(|host| matches!(host.role, Role::Node(_))).collect();
         nodes.sort_by_key(|host| host.role);
         nodes
+    }
+
+    /// The namespaces of Pods of ours that have a network of their own.
+    pub(crate) fn pods(&self) -> Vec<Host> {
+        self.hosts.values().filter(|host| matches!(host.role, Role::Pod(_))).cloned().collect()
     }
 
     /// The host of that name.

@@ -46,6 +46,17 @@ pub(crate) fn node_status(host: &Host) -> Value {
     })
 }
 
+/// A Pod of a workload in its place on a node, where no controller makes it.
+pub(crate) fn instance(workload: &Value, name: &str, node: &Host) -> Value {
+    let mut pod = workload["spec"]["template"].clone();
+    pod["apiVersion"] = "v1".into();
+    pod["kind"] = "Pod".into();
+    pod["metadata"]["name"] = name.into();
+    pod["metadata"]["namespace"] = workload["metadata"]["namespace"].clone();
+    pod["spec"]["nodeName"] = node.name().into();
+    pod
+}
+
 /// What a Pod needs to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct Pod<'a> {
@@ -54,7 +65,6 @@ pub(crate) struct Pod<'a> {
     pub(crate) node: &'a Host,
     pub(crate) labels: &'a [(&'a str, &'a str)],
     pub(crate) addresses: Vec<IpAddr>,
-    pub(crate) host_network: bool,
     /// Name and image of its container.
     pub(crate) container: (&'a str, &'a str),
 }
@@ -75,7 +85,6 @@ impl Pod<'_> {
             },
             "spec": {
                 "nodeName": self.node.name(),
-                "hostNetwork": self.host_network,
                 "terminationGracePeriodSeconds": 0,
                 "containers": [{ "name": self.container.0, "image": self.container.1 }],
             },

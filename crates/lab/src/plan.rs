@@ -17,6 +17,10 @@ pub const SERVICE_RANGE: &str = "10.96.0.0/16,fd00:10:96::/112";
 /// Pod addresses of all nodes, both families.
 pub const POD_RANGE: &str = "10.244.0.0/16,fd00:244::/32";
 
+/// Pods of ours with a network of their own that can run at a time: two controllers and the successor
+/// of one of them.
+pub const PODS: u8 = 3;
+
 /// Most nodes a lab can have: their numbers end where the clients' begin.
 pub const MAX_NODES: u8 = 80;
 
@@ -82,6 +86,8 @@ pub enum Role {
     Client(u8),
     /// The i-th stranger on the LAN, from 1.
     Guest(u8),
+    /// The i-th Pod of ours that has a network of its own, from 1.
+    Pod(u8),
 }
 
 impl Role {
@@ -89,6 +95,7 @@ impl Role {
     pub fn host_number(self) -> u8 {
         match self {
             Self::Control => 2,
+            Self::Pod(index) => 2 + index,
             Self::Node(index) => 10 + index,
             Self::Client(index) => 99 + index,
             Self::Guest(index) => 149 + index,
@@ -125,6 +132,7 @@ mod tests {
         roles.extend((1..=MAX_NODES).map(Role::Node));
         roles.extend((1..=10).map(Role::Client));
         roles.extend((1..=10).map(Role::Guest));
+        roles.extend((1..=PODS).map(Role::Pod));
         let mut numbers: Vec<_> = roles.iter().map(|role| role.host_number()).collect();
         numbers.sort_unstable();
         numbers.dedup();

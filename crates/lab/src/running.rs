@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command;
 use crate::error::{Error, Result};
-use crate::lab::{FOLDER, KUBECONFIG};
+use crate::lab::{FOLDER, KUBECONFIG, PROGRAMS};
 use crate::sandbox::NAME_VARIABLE;
 
 /// A lab somebody else's process holds open.
@@ -55,6 +55,10 @@ impl Running {
     pub(crate) fn exec(&self, host: &str, argv: &[String]) -> Error {
         let mut words = self.nsenter();
         words.extend(["ip", "netns", "exec", host].map(str::to_owned));
+        if let Some(programs) = self.programs() {
+            let path = std::env::var("PATH").unwrap_or_default();
+            words.extend(["env".to_owned(), format!("PATH={programs}:{path}")]);
+        }
         // Below /run the lab has a file system of its own.
         if let Ok(folder) = std::env::current_dir()
             && !folder.starts_with("/run")
@@ -84,6 +88,11 @@ impl Running {
         }
         let path = self.path(&format!("{FOLDER}/logs/{process}"));
         fs::read_to_string(&path).map_err(Error::io(path.display().to_string()))
+    }
+
+    /// The folder of the real control plane's programs, kubectl among them, if the lab has them.
+    fn programs(&self) -> Option<String> {
+        fs::read_to_string(self.path(PROGRAMS)).ok()
     }
 
     fn names(&self, folder: &str) -> Result<Vec<String>> {

@@ -230,12 +230,20 @@ fn a_confined_process_has_what_its_manifest_grants(lab: &Lab) -> Outcome {
         let name = format!("confined-{user}");
         let confinement = Confinement {
             user,
+            group: user,
+            volume_group: Some(4711),
             capabilities: capabilities.into_iter().map(str::to_owned).collect(),
+            no_new_privileges: true,
+            read_only: true,
             root: format!("/run/{name}").into(),
-            program: std::env::current_exe()?,
+            programs: vec![(std::env::current_exe()?, "/speaker".to_owned())],
+            writable: vec![(format!("/run/{name}-empty").into(), "/var/state".to_owned())],
         };
-        confinement.prepare(&[("/etc/secret/key", "a secret\n")])?;
-        let script = "cat /proc/self/status /etc/secret/key; touch /etc/x /x /usr/x; ls /";
+        confinement.prepare()?;
+        std::fs::create_dir_all(confinement.path("/etc/secret"))?;
+        std::fs::write(confinement.path("/etc/secret/key"), "a secret\n")?;
+        let script = "cat /proc/self/status /etc/secret/key; touch /etc/x /x /usr/x /var/state/x; \
+                      ls / /var/state; id -G; ls -l /speaker";
         let user = confinement.effective_user();
         let process = Process::start(Spec {
             name: name.clone(),
@@ -260,6 +268,7 @@ fn a_confined_process_has_what_its_manifest_grants(lab: &Lab) -> Outcome {
         expect(field("Uid:").starts_with(&format!("{user}\t")), &log)?;
         expect(log.matches("Read-only file system").count() == 3, &log)?;
         expect(log.contains("a secret"), &log)?;
+        expect(log.contains("/var/state:\nx\n") && log.contains(" /speaker\n"), &log)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ferrolb_lab::Result;
 use ferrolb_lab::api::Ref;
 use ferrolb_lab::plan::Lan;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::case;
 use crate::manifest::{Manifest, advertisement, pool, service};
@@ -40,6 +40,11 @@ pub(super) const CASES: &[Case] = &[
     case("wish_changes", "G-42 another address is asked for: it moves, the old one is free", wish),
     case("both_prefixes", "G-44 the new prefix of an annotation hides the old one", prefixes),
     case("e_24_foreign_class", "E-24 L2-43 a Service of another class never gets an address", e_24),
+    case(
+        "own_class",
+        "E-24 L2-43 with --lb-class only Services of that class are served",
+        own_class,
+    ),
     case("pool_as_range_or_prefixes", "L2-33 L2-34 both ways to write a pool", notations),
 ];
 
@@ -93,11 +98,7 @@ fn e_03(stage: &mut Stage) -> Result<()> {
 }
 
 fn e_09(stage: &mut Stage) -> Result<()> {
-    stage.apply(&limited(
-        "one",
-        &["172.30.1.200/32"],
-        &json!({ "priority": 20, "namespaces": ["default"] }),
-    ))?;
+    stage.apply(&limited("one", "172.30.1.200", &here(20)))?;
     stage.apply(&pool("two", &["172.30.1.210/32"]))?;
     stage.apply(&service("web"))?;
     stage.expect_addresses("web", &["172.30.1.200"])?;
@@ -108,11 +109,7 @@ fn e_09(stage: &mut Stage) -> Result<()> {
 }
 
 fn e_10(stage: &mut Stage) -> Result<()> {
-    stage.apply(&limited(
-        "one",
-        &["172.30.1.200/32"],
-        &json!({ "priority": 20, "namespaces": ["default"] }),
-    ))?;
+    stage.apply(&limited("one", "172.30.1.200", &here(20)))?;
     stage.apply(&pool("two", &["172.30.1.210/32"]))?;
     stage.apply(&service("web"))?;
     stage.expect_addresses("web", &["172.30.1.200"])?;
@@ -128,76 +125,43 @@ fn e_10(stage: &mut Stage) -> Result<()> {
 }
 
 fn e_11(stage: &mut Stage) -> Result<()> {
-    let here = json!(["default"]);
-    stage.apply(&limited(
-        "p20",
-        &["172.30.1.200/32"],
-        &json!({ "priority": 20, "namespaces": here }),
-    ))?;
-    stage.apply(&limited(
-        "p10",
-        &["172.30.1.210/32"],
-        &json!({ "priority": 10, "namespaces": here }),
-    ))?;
-    stage.apply(&limited("none", &["172.30.1.220/32"], &json!({ "namespaces": here })))?;
+    stage.apply(&limited("p20", "172.30.1.200", &here(20)))?;
+    stage.apply(&limited("p10", "172.30.1.210", &here(10)))?;
+    stage.apply(&limited("none", "172.30.1.220", &here(0)))?;
     in_order(stage, &service, &["p10", "p20", "none"])
 }
 
 fn e_12(stage: &mut Stage) -> Result<()> {
-    stage.apply(&limited("p20", &["172.30.1.200/32"], &json!({ "priority": 20 })))?;
-    stage.apply(&limited("p10", &["172.30.1.210/32"], &json!({ "priority": 10 })))?;
+    stage.apply(&limited("p20", "172.30.1.200", &json!({ "priority": 20 })))?;
+    stage.apply(&limited("p10", "172.30.1.210", &json!({ "priority": 10 })))?;
     in_order(stage, &service, &["p10", "p20"])
 }
 
 fn e_13(stage: &mut Stage) -> Result<()> {
     stage.namespace("default", &json!({ "foo1": "bar1", "foo2": "bar2" }))?;
     let labels = json!([{ "matchLabels": { "foo1": "bar1", "foo2": "bar2" } }]);
-    let here = json!(["default"]);
-    stage.apply(&limited(
-        "p20",
-        &["172.30.1.200/32"],
-        &json!({ "priority": 20, "namespaces": here }),
-    ))?;
+    stage.apply(&limited("p20", "172.30.1.200", &here(20)))?;
     stage.apply(&limited(
         "p10",
-        &["172.30.1.210/32"],
+        "172.30.1.210",
         &json!({ "priority": 10, "namespaceSelectors": labels }),
     ))?;
-    stage.apply(&limited("none", &["172.30.1.220/32"], &json!({ "namespaces": here })))?;
+    stage.apply(&limited("none", "172.30.1.220", &here(0)))?;
     in_order(stage, &service, &["p10", "p20", "none"])?;
     stage.namespace("default", &json!({ "foo1": null, "foo2": null }))
 }
 
 fn e_14(stage: &mut Stage) -> Result<()> {
-    let labels = json!([{ "matchLabels": { "test": "e2e" } }]);
-    stage.apply(&limited(
-        "p20",
-        &["172.30.1.200/32"],
-        &json!({ "priority": 20, "serviceSelectors": labels }),
-    ))?;
-    stage.apply(&limited(
-        "p10",
-        &["172.30.1.210/32"],
-        &json!({ "priority": 10, "serviceSelectors": labels }),
-    ))?;
-    stage.apply(&limited("none", &["172.30.1.220/32"], &json!({ "namespaces": ["default"] })))?;
+    stage.apply(&limited("p20", "172.30.1.200", &with_label(20)))?;
+    stage.apply(&limited("p10", "172.30.1.210", &with_label(10)))?;
+    stage.apply(&limited("none", "172.30.1.220", &here(0)))?;
     in_order(stage, &labelled, &["p10", "p20", "none"])
 }
 
 fn e_15(stage: &mut Stage) -> Result<()> {
-    let labels = json!([{ "matchLabels": { "test": "e2e" } }]);
-    let here = json!(["default"]);
-    stage.apply(&limited(
-        "p20",
-        &["172.30.1.200/32"],
-        &json!({ "priority": 20, "namespaces": here }),
-    ))?;
-    stage.apply(&limited(
-        "p10",
-        &["172.30.1.210/32"],
-        &json!({ "priority": 10, "serviceSelectors": labels }),
-    ))?;
-    stage.apply(&limited("none", &["172.30.1.220/32"], &json!({ "namespaces": here })))?;
+    stage.apply(&limited("p20", "172.30.1.200", &here(20)))?;
+    stage.apply(&limited("p10", "172.30.1.210", &with_label(10)))?;
+    stage.apply(&limited("none", "172.30.1.220", &here(0)))?;
     in_order(stage, &labelled, &["p10", "p20", "none"])
 }
 
@@ -206,18 +170,10 @@ fn relabelled(stage: &mut Stage) -> Result<()> {
     stage.namespace("e2e-second", &json!({ "second-ns": "true", "new-label": null }))?;
     let select = |priority: u8, labels| json!({ "priority": priority, "namespaceSelectors": [{ "matchLabels": labels }] });
     let both = json!({ "second-ns": "true", "new-label": "true" });
-    stage.apply(&limited(
-        "p20",
-        &["172.30.1.220/32"],
-        &select(10, json!({ "first-ns": "true" })),
-    ))?;
-    stage.apply(&limited(
-        "p30",
-        &["172.30.1.230/32"],
-        &select(10, json!({ "second-ns": "true" })),
-    ))?;
+    stage.apply(&limited("p20", "172.30.1.220", &select(10, json!({ "first-ns": "true" }))))?;
+    stage.apply(&limited("p30", "172.30.1.230", &select(10, json!({ "second-ns": "true" }))))?;
     stage.apply(&pool("p40", &["172.30.1.240/32"]))?;
-    stage.apply(&limited("p50", &["172.30.1.250/32"], &select(5, both)))?;
+    stage.apply(&limited("p50", "172.30.1.250", &select(5, both)))?;
     for (namespace, name, address) in [
         ("e2e-second", "svc1", "172.30.1.230"),
         ("e2e-first", "svc2", "172.30.1.220"),
@@ -287,6 +243,26 @@ fn e_24(stage: &mut Stage) -> Result<()> {
     check(events.is_empty(), || format!("events about somebody else's Service: {events:?}"))
 }
 
+fn own_class(stage: &mut Stage) -> Result<()> {
+    let class = "example.org/foo";
+    let flag = format!("--lb-class={class}");
+    stage.with_flag("DaemonSet", "speaker", &flag, |stage| {
+        stage.with_flag("Deployment", "controller", &flag, |stage| {
+            stage.example("quick-start/pool.yaml")?;
+            stage.apply(&service("without"))?;
+            stage.apply(&service("ours").spec(&json!({ "loadBalancerClass": class })))?;
+            let address = stage.address("ours")?;
+            stage.announced("ours", Lan::One, address)?;
+            stage.curl(address)?;
+            stage.keeps("without", &[], QUIET)?;
+            stage.delete_service("ours")
+        })
+    })?;
+    // Without the flag the other one's turn has come.
+    let address = stage.address("without")?;
+    stage.announced("without", Lan::One, address).map(drop)
+}
+
 fn notations(stage: &mut Stage) -> Result<()> {
     stage.apply(&advertisement("all"))?;
     stage.apply(&pool(
@@ -314,8 +290,20 @@ fn notations(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-fn limited(name: &str, addresses: &[&str], allocation: &serde_json::Value) -> Manifest {
-    pool(name, addresses).spec(&json!({ "serviceAllocation": allocation }))
+/// A pool of one address, for the Services that this admits.
+fn limited(name: &str, address: &str, allocation: &Value) -> Manifest {
+    let range = format!("{address}/32");
+    pool(name, &[&range]).spec(&json!({ "serviceAllocation": allocation }))
+}
+
+/// Admits Services of namespace default; priority 0 is none.
+fn here(priority: u8) -> Value {
+    json!({ "priority": priority, "namespaces": ["default"] })
+}
+
+/// Admits Services with the label of [`labelled`].
+fn with_label(priority: u8) -> Value {
+    json!({ "priority": priority, "serviceSelectors": [{ "matchLabels": { "test": "e2e" } }] })
 }
 
 fn labelled(name: &str) -> Manifest {

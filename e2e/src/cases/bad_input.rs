@@ -1,7 +1,6 @@
 //! Input that makes no sense, and clusters that lack something: said clearly, and nothing else breaks.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use ferrolb_lab::api::{Ref, wait_until};
 use ferrolb_lab::plan::Lan;
@@ -161,7 +160,8 @@ fn without_rule(
 }
 
 fn permission(stage: &mut Stage) -> Result<()> {
-    let role = Ref::new("ClusterRole", "", "metallb-system:controller");
+    let role = stage.own_object("ClusterRole", "controller")?;
+    let role = Ref::new("ClusterRole", "", &role);
     let processes = stage.own_processes();
     without_rule(stage, role, "services/status", |stage| {
         let from = stage.written("controller")?;
@@ -174,7 +174,8 @@ fn permission(stage: &mut Stage) -> Result<()> {
 }
 
 fn watch_permission(stage: &mut Stage) -> Result<()> {
-    let role = Ref::new("ClusterRole", "", "metallb-system:speaker");
+    let role = stage.own_object("ClusterRole", "speaker")?;
+    let role = Ref::new("ClusterRole", "", &role);
     stage.example("quick-start")?;
     let address = stage.address("echo")?;
     let owner = stage.announced("echo", Lan::One, address)?;
@@ -225,23 +226,37 @@ fn kinds(stage: &mut Stage) -> Result<()> {
 }
 
 fn secret(stage: &mut Stage) -> Result<()> {
-    let file = |node: &str| {
-        PathBuf::from(format!("{FOLDER}/roots/speaker-{node}/etc/ml_secret_key/secretkey"))
-    };
+    let secrets = stage.api().list("Secret", NAMESPACE, "")?;
+    let mut names = secrets.iter().filter_map(|secret| secret["metadata"]["name"].as_str());
+    let name = names.find(|name| name.ends_with("memberlist")).unwrap_or_default();
+    let secret = Ref::new("Secret", NAMESPACE, name);
+    let object = stage.api().get(secret)?.unwrap_or_default();
+    let key = object["data"]["secretkey"].clone();
+    // Only a key goes: without the Secret, speakers would not be started at all.
+    let patch = |key: &Value| json!({ "data": { "secretkey": key, "other": "b3RoZXI=" } });
+    stage.api().patch(secret, &patch(&Value::Null))?;
     let nodes = stage.nodes();
-    let content = fs::read(file(&nodes[0])).map_err(Error::io("memberlist secret"))?;
     let mut from = Vec::new();
     for node in &nodes {
-        fs::remove_file(file(node)).map_err(Error::io("memberlist secret"))?;
+        expect_secret(node, false)?;
         from.push(stage.written(&format!("speaker-{node}"))?);
         stage.restart(&format!("speaker-{node}"))?;
     }
     let result = without_secret(stage, &nodes, &from);
+    stage.api().patch(secret, &patch(&key))?;
     for node in &nodes {
-        fs::write(file(node), &content).map_err(Error::io("memberlist secret"))?;
+        expect_secret(node, true)?;
         stage.restart(&format!("speaker-{node}"))?;
     }
     result
+}
+
+/// Waits until kubelet has brought a speaker's volume up to date.
+fn expect_secret(node: &str, there: bool) -> Result<()> {
+    let path = format!("{FOLDER}/roots/speaker-{node}/etc/ml_secret_key/secretkey");
+    wait_until(&format!("{path}: {there}"), PATIENCE, || {
+        Ok(if Path::new(&path).exists() == there { Ok(()) } else { Err("not yet") })
+    })
 }
 
 fn without_secret(stage: &Stage, nodes: &[String], from: &[usize]) -> Result<()> {

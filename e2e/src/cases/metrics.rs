@@ -33,7 +33,8 @@ fn v6(stage: &mut Stage) -> Result<()> {
 }
 
 fn counted(stage: &Stage, family: &str, prefix: &str) -> Result<()> {
-    let control = stage.lab().host("ctl")?;
+    let controller = stage.lab().process("controller")?;
+    let control = controller.host();
     stage.apply(&pool("counted", &["172.30.1.200/29", "fd00:172:30:1::200/125"]))?;
     stage.apply(&advertisement("all"))?;
     let in_use = format!("metallb_allocator_{prefix}_addresses_in_use_total{{pool=\"counted\"}}");

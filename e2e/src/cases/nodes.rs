@@ -9,6 +9,7 @@ use crate::suite::Case;
 
 pub(super) const CASES: &[Case] = &[
     case("excluded_by_label", "L2-32 the address leaves with the label and comes back", excluded),
+    case("exclusion_ignored", "L2-32 with --ignore-exclude-lb the label changes nothing", ignored),
     case("cordoned", "G-40 a node that takes no new Pods goes on announcing", cordoned),
     case("network_unavailable", "L2-31 the same by condition NetworkUnavailable", unavailable),
 ];
@@ -20,6 +21,20 @@ fn excluded(stage: &mut Stage) -> Result<()> {
 fn unavailable(stage: &mut Stage) -> Result<()> {
     there_and_back(stage, |stage, node, away| {
         stage.set_condition(node, "NetworkUnavailable", if away { "True" } else { "False" })
+    })
+}
+
+fn ignored(stage: &mut Stage) -> Result<()> {
+    stage.with_flag("DaemonSet", "speaker", "--ignore-exclude-lb", |stage| {
+        stage.example("quick-start")?;
+        let address = stage.address("echo")?;
+        for node in stage.nodes() {
+            stage.label_node(&node, EXCLUDE, Some(""))?;
+        }
+        let owner = stage.announced("echo", Lan::One, address)?;
+        stage.curl(address)?;
+        std::thread::sleep(QUIET);
+        stage.expect_owner(address, &owner)
     })
 }
 

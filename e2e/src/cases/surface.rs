@@ -5,7 +5,7 @@ use ferrolb_lab::plan::Lan;
 use serde_json::Value;
 
 use super::case;
-use crate::stage::{NAMES, Stage, check, is_own};
+use crate::stage::{NAMES, Stage, check};
 use crate::suite::Case;
 
 pub(super) const CASES: &[Case] = &[
@@ -111,7 +111,7 @@ fn by_type(stage: &mut Stage) -> Result<()> {
 
 /// No case before this one has taken a permission away.
 fn logs(stage: &mut Stage) -> Result<()> {
-    for process in stage.lab().processes().filter(|process| is_own(process.name())) {
+    for process in stage.lab().own_processes() {
         for line in process.log().lines() {
             let what = |wrong: &str| format!("{} {wrong}: {line}", process.name());
             let fields: Value = serde_json::from_str(line).unwrap_or_default();

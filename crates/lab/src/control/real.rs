@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ferrolb_addr::Family;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::certificates::Certificates;
 use super::{Endpoint, Running};
 use crate::api::wait_until;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::lab::{AUDIT_LOG, NAMESPACE};
 use crate::plan::{self, Lan};
 use crate::process::{Process, Spec};
 
 const ADMIN_TOKEN: &str = "lab-administrator";
 /// What turns a user's manifests into Pods and endpoints, and deletes what is no longer owned.
-const CONTROLLERS: &str = "deployment-controller,replicaset-controller,endpointslice-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller";
+const CONTROLLERS: &str = "deployment-controller,replicaset-controller,daemonset-controller,endpointslice-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller";
 const PORT: u16 = 6443;
 const ETCD: &str = "http://127.0.0.1:2379";
 
@@ -37,6 +38,8 @@ pub(super) fn start(ctl: &Host, folder: &Path, kubernetes: &Path) -> Result<Runn
     let account_key = write("service-account.key", &certificates.service_account_key)?;
     let account_public = write("service-account.pub", &certificates.service_account_public_key)?;
     let tokens = write("tokens.csv", &format!("{ADMIN_TOKEN},admin,admin,system:masters\n"))?;
+
+    let audit_policy = write("audit-policy.yaml", &audit_policy().to_string())?;
 
     let url = format!("https://{address}:{PORT}");
     let endpoint = Endpoint {
@@ -79,6 +82,9 @@ pub(super) fn start(ctl: &Host, folder: &Path, kubernetes: &Path) -> Result<Runn
             "--enable-aggregator-routing=true".into(),
             format!("--service-cluster-ip-range={}", plan::SERVICE_RANGE),
             "--cert-dir=/run/ferrolb-lab/kube-apiserver".into(),
+            format!("--audit-policy-file={audit_policy}"),
+            format!("--audit-log-path={AUDIT_LOG}"),
+            "--audit-log-maxsize=1024".into(),
         ],
     )?;
     let mut processes = vec![etcd, server];
@@ -101,6 +107,22 @@ pub(super) fn start(ctl: &Host, folder: &Path, kubernetes: &Path) -> Result<Runn
         ],
     )?);
     Ok(Running { endpoint, processes })
+}
+
+/// What is written down: every request of an account of our namespace, without its content.
+fn audit_policy() -> Value {
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {
+                "level": "Metadata",
+                "userGroups": [format!("system:serviceaccounts:{NAMESPACE}")],
+            },
+            { "level": "None" },
+        ],
+    })
 }
 
 /// Starts kube-proxy on every node.

@@ -60,7 +60,6 @@ impl Lab {
                 node: &host,
                 labels: &[("app", app)],
                 addresses: addresses.clone(),
-                host_network: false,
                 container: objects::CONTAINER,
             },
             true,
@@ -100,7 +99,6 @@ impl Lab {
             node: &backend.node,
             labels: &[],
             addresses: backend.addresses.clone(),
-            host_network: false,
             container: objects::CONTAINER,
         };
         self.api.patch_status(Ref::new("Pod", &backend.namespace, name), &pod.status(ready))?;

@@ -170,7 +170,8 @@ fn fail_over(lab: &Lab, story: &mut Story, address: IpAddr) -> Result<()> {
     let Some(successor) = lab.host_with_mac(answered.mac) else {
         return Err(Error::Story(format!("{address} is answered by a stranger, {}", answered.mac)));
     };
-    let detected = detection(lab.speaker(successor.name())?, owner.name(), cut_at)?;
+    let speaker = lab.speaker(successor.name())?;
+    let detected = detection(&speaker, owner.name(), cut_at)?;
     let silence = outcome.longest_silence();
     story.say(format_args!(
         "detection: {} knows after {} ms that {} is dead",
