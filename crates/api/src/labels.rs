@@ -9,6 +9,9 @@ pub const SERVICE_NAME: &str = "metallb.io/service-name";
 /// On status objects: namespace of the Service reported on.
 pub const SERVICE_NAMESPACE: &str = "metallb.io/service-namespace";
 
+/// On a session: the peer it is held with.
+pub const PEER: &str = "ferrolb.io/peer";
+
 /// On a Node, with any value: no load balancer traffic shall enter there.
 pub const EXCLUDE_FROM_LOAD_BALANCERS: &str =
     "node.kubernetes.io/exclude-from-external-load-balancers";

@@ -2,7 +2,8 @@
 //!
 //! The kinds of group `metallb.io` are supersets of upstream's: an object written for upstream is
 //! accepted, parsed and means the same. What is *valid* beyond the schema (overlaps between pools,
-//! selectors, …) is the business of `ferrolb-model`; this crate holds shapes and names only.
+//! selectors, …) is the business of `ferrolb-model`; this crate holds shapes and names only. What
+//! upstream has no kind for lives in group `ferrolb.io`.
 //!
 //! Types here are lenient on purpose. A field that is missing, and even a `spec` that is missing,
 //! parses to its default, so that one odd object never hides the others of its kind from a watch.

@@ -3,7 +3,10 @@
 /// API group of the kinds shared with upstream.
 pub const GROUP: &str = "metallb.io";
 
-/// The served and stored version of those kinds, but for `BGPPeer`.
+/// API group of the kinds that upstream does not have.
+pub const OWN_GROUP: &str = "ferrolb.io";
+
+/// The served and stored version of the kinds shared with upstream, but for `BGPPeer`.
 pub const VERSION: &str = "v1beta1";
 
 /// `apiVersion` of those kinds, but for `BGPPeer`.

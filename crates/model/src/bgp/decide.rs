@@ -69,7 +69,7 @@ fn consider(snapshot: &Snapshot, key: &ServiceKey) -> Result<(PoolName, Vec<Rout
         }));
     }
     let matching: Vec<&BgpAdvertisement> =
-        here.iter().filter(|ad| ad.selects(&service.labels)).collect();
+        here.iter().map(|ad| &**ad).filter(|ad| ad.selects(&service.labels)).collect();
     if matching.is_empty() {
         return Err(lack(AdvertisementLack::Service));
     }

@@ -75,9 +75,9 @@ impl BgpAdvertisement {
         matches_any(&self.service_selectors, labels)
     }
 
-    /// All that decides how `pool` is treated.
-    pub(crate) fn for_one_pool(&self, pool: &PoolName) -> Self {
-        Self { pools: [pool.clone()].into(), ..self.clone() }
+    /// All that decides how a pool of it is treated.
+    pub(crate) fn without_pools(&self) -> Self {
+        Self { pools: BTreeSet::new(), ..self.clone() }
     }
 
     /// Sorts older before younger, one that is not stored yet last.

@@ -5,6 +5,7 @@
 //! with service selectors can only be compared Service by Service, see [`crate::bgp::decide_bgp`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ferrolb_ipam::{PoolName, ServiceKey};
 
@@ -18,7 +19,8 @@ use crate::rows::Labels;
 pub(crate) struct BgpRules {
     /// Pools that some advertisement covers, on this node or another one.
     covered: BTreeSet<PoolName>,
-    acting: BTreeMap<PoolName, Vec<BgpAdvertisement>>,
+    /// Without their pools.
+    acting: BTreeMap<PoolName, Vec<Arc<BgpAdvertisement>>>,
     refused: Vec<Problem>,
 }
 
@@ -34,6 +36,7 @@ impl BgpRules {
             config.bgp_advertisements.iter().filter(|ad| ad.lists(labels)).collect();
         here.sort_by(|one, other| one.age().cmp(&other.age()));
         for ad in here {
+            let shared = Arc::new(ad.without_pools());
             for pool in &ad.pools {
                 let acting = rules.acting.entry(pool.clone()).or_default();
                 let opponent = acting
@@ -44,7 +47,7 @@ impl BgpRules {
                     .find(|one| conflict(config, pool, one, ad));
                 match opponent {
                     Some(older) => rules.refused.push(ad.contradicts(older, pool)),
-                    None => acting.push(ad.for_one_pool(pool)),
+                    None => acting.push(shared.clone()),
                 }
             }
         }
@@ -58,7 +61,7 @@ impl BgpRules {
     }
 
     /// The advertisements of `pool` that act here.
-    pub(crate) fn of(&self, pool: &PoolName) -> &[BgpAdvertisement] {
+    pub(crate) fn of(&self, pool: &PoolName) -> &[Arc<BgpAdvertisement>] {
         self.acting.get(pool).map_or(&[], Vec::as_slice)
     }
 

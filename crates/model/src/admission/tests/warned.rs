@@ -165,3 +165,9 @@ fn what_others_lose() {
         ["parsing BGPAdvertisement ad: spec.communities: no Community object defines \"alias\""]
     );
 }
+
+#[rstest]
+fn t_331_a_bad_literal_is_no_alias_to_come() {
+    let spec = json!({ "communities": ["1:99999"] });
+    assert!(mk_stage(&json!({})).create(Kind::BgpAdvertisement, "ad", &spec).denied.is_some());
+}

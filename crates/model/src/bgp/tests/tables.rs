@@ -108,7 +108,7 @@ fn endpoints(#[case] ready: &[Option<bool>], #[case] expected: &str) {
 
 /// Each protocol decides for itself.
 #[test]
-fn t_082_to_084_both_protocols() {
+fn t_082_to_084_l2_row_69_to_71_both_protocols() {
     let mut speaker = mk_speaker(&json!({ "ad": {} }));
     let key = mk_key("web");
     let mut written = json!({
