@@ -13,8 +13,10 @@ use ferrolb_api::permissions::{Component, Name, PERMISSIONS, Permission, Scope};
 use ferrolb_lab::{AUDIT_LOG, Error, NAMESPACE, Result};
 use serde_json::Value;
 
-/// Cases in which something is refused on purpose.
-const REFUSED_ON_PURPOSE: [&str; 4] = [
+/// Cases in which something is refused on purpose, or because a server that has just started does
+/// not know the roles yet.
+const REFUSALS_EXPECTED: [&str; 5] = [
+    "api_server_restarts",
     "missing_permission",
     "missing_permission_to_watch",
     "upstream_manifests_and_back",
@@ -86,7 +88,7 @@ impl Audit {
 
 /// Whether nothing may be refused in a case.
 pub(crate) fn expects_grants(case: &str) -> bool {
-    !REFUSED_ON_PURPOSE.contains(&case)
+    !REFUSALS_EXPECTED.contains(&case)
 }
 
 /// Permissions that nobody used and that do not say why they may not be: one line for each verb.

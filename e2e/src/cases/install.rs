@@ -123,6 +123,7 @@ fn expect_kept(stage: &Stage, kept: &Kept) -> Result<()> {
     check(now == *kept, || format!("before: {kept:?}\nnow: {now:?}"))?;
     for (name, addresses) in &kept.addresses {
         for address in addresses {
+            settled(stage, name, *address)?;
             stage.announced(name, Lan::One, *address)?;
             stage.curl(*address)?;
         }
@@ -134,9 +135,22 @@ fn expect_kept(stage: &Stage, kept: &Kept) -> Result<()> {
     stage.delete_service("late")
 }
 
+/// Speakers that start together find each other one by one: waits until the one that answers is the
+/// one that says so.
+fn settled(stage: &Stage, name: &str, address: IpAddr) -> Result<()> {
+    wait_until(&format!("{name} has settled"), PATIENCE, || {
+        let (owner, statuses) = (stage.owner(address)?, stage.statuses("default", name)?);
+        let nodes: Vec<_> = statuses.iter().map(|status| &status["status"]["node"]).collect();
+        Ok(if nodes == [owner.as_str()] { Ok(()) } else { Err(format!("{owner}: {nodes:?}")) })
+    })
+}
+
 fn upstream(stage: &mut Stage) -> Result<()> {
-    let upstream = Manifests::read(&repository("e2e/fixtures/upstream/native.yaml"))?;
-    let ours = stage.lab().manifests().clone();
+    // Upstream's own two ways to install name things in two ways; so do ours.
+    let plain = stage.own_object("DaemonSet", "speaker")? == "speaker";
+    let file = if plain { "native" } else { "chart" };
+    let file = repository(&format!("e2e/fixtures/upstream/{file}.yaml"));
+    let (upstream, ours) = (Manifests::read(&file)?, stage.lab().manifests().clone());
     let kept = serve(stage)?;
     for (name, from, to) in [("upstream's", &ours, &upstream), ("ours", &upstream, &ours)] {
         let steadiness = stage.steadiness(kept.addresses[0].1[0])?;
@@ -157,8 +171,7 @@ fn prune_roles(stage: &Stage, from: &Manifests, to: &Manifests) -> Result<()> {
     for kind in ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"] {
         let wanted: BTreeSet<_> = to.of_kind(kind).map(name).collect();
         for object in from.of_kind(kind).filter(|object| !wanted.contains(name(object))) {
-            let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
-            stage.api().delete(Ref::new(kind, namespace, name(object)))?;
+            stage.api().delete(Ref::new(kind, namespace(object), name(object)))?;
         }
     }
     Ok(())
@@ -169,7 +182,7 @@ fn uninstalled(stage: &mut Stage) -> Result<()> {
     let kept = serve(stage)?;
     for kind in ["DaemonSet", "Deployment", "ConfigMap", "ClusterRoleBinding", "RoleBinding"] {
         for object in ours.of_kind(kind) {
-            stage.api().delete(Ref::new(kind, NAMESPACE, name(object)))?;
+            stage.api().delete(Ref::new(kind, namespace(object), name(object)))?;
         }
     }
     wait_until("no process of ours runs", PATIENCE, || {
@@ -220,7 +233,7 @@ fn values(stage: &mut Stage) -> Result<()> {
         let file = format!("{FOLDER}/rendered.yaml");
         fs::write(&file, &rendered).map_err(Error::io(&file))?;
         let words = ["apply", "--server-side", "--force-conflicts", "--dry-run=server"];
-        let words = words.into_iter().chain([namespace.as_str(), "--filename", &file]);
+        let words = words.into_iter().chain(["--filename", file.as_str()]);
         let output = stage.kubectl_output(&words.collect::<Vec<_>>())?;
         check(output.code == Some(0), || format!("{values:?}: {}", output.stderr.trim()))?;
     }
@@ -229,4 +242,8 @@ fn values(stage: &mut Stage) -> Result<()> {
 
 fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+fn namespace(object: &Value) -> &str {
+    object["metadata"]["namespace"].as_str().unwrap_or_default()
 }
