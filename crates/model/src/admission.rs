@@ -125,7 +125,6 @@ fn judge(objects: &Objects<'_>, request: &Request, new: &Object) -> Response {
     }
     let after = Config::build(&after_objects, None);
     let own = |problem: &&Problem| is_about(problem, request);
-    // Which of two objects has a name first says nothing about the incoming one.
     let faults: Vec<&str> = after
         .problems
         .iter()

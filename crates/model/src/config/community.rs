@@ -13,21 +13,21 @@ use crate::bgp::Community;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct CommunitySource {
     created: Option<Time>,
-    aliases: Vec<(Arc<str>, Community)>,
+    aliases: BTreeMap<Arc<str>, Community>,
 }
 
 impl CommunitySource {
     /// Reads `object`; every fault in it is reported, not just the first.
     pub(super) fn parse(object: &api::Community) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let mut aliases: Vec<(Arc<str>, Community)> = Vec::new();
+        let mut aliases: BTreeMap<Arc<str>, Community> = BTreeMap::new();
         for (place, alias) in object.spec.communities.iter().enumerate() {
             let field = |name| format!("spec.communities[{place}].{name}");
-            if aliases.iter().any(|(name, _)| **name == *alias.name) {
+            if aliases.contains_key(alias.name.as_str()) {
                 faults.push(defined_twice(&field("name"), &alias.name, ""));
             }
             match alias.value.parse() {
-                Ok(community) => aliases.push((alias.name.as_str().into(), community)),
+                Ok(community) => drop(aliases.insert(alias.name.as_str().into(), community)),
                 Err(error) => faults.push(Fault::at(&field("value"), &alias.value, &error)),
             }
         }
@@ -48,10 +48,10 @@ pub(super) fn settle(
     let mut acting: BTreeMap<Arc<str>, (Community, &Arc<str>)> = BTreeMap::new();
     let mut problems = Vec::new();
     for (object, source) in by_age {
-        for (place, (alias, community)) in source.aliases.iter().enumerate() {
+        for (alias, community) in &source.aliases {
             if let Some((_, owner)) = acting.get(alias) {
-                let field = format!("spec.communities[{place}].name");
-                let fault = defined_twice(&field, alias, &format!(" (Community {owner} has it)"));
+                let owner = format!(" (Community {owner} has it)");
+                let fault = defined_twice("spec.communities", alias, &owner);
                 problems.push(Kind::Community.problem(object, fault, true));
             } else {
                 acting.insert(alias.clone(), (*community, object));

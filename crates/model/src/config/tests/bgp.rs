@@ -334,7 +334,7 @@ fn t_313_the_peers_of_an_advertisement() {
 #[case::t_288_format("x", "1:2:3", &["spec.communities[0].value InvalidValue"])]
 #[case::t_289_first_too_big("x", "99999999:1", &["spec.communities[0].value InvalidValue"])]
 #[case::t_290_second_too_big("x", "1:99999999", &["spec.communities[0].value InvalidValue"])]
-#[case::t_291_defined_elsewhere("dup", "1:2", &["spec.communities[0].name Duplicate"])]
+#[case::t_291_defined_elsewhere("dup", "1:2", &["spec.communities Duplicate"])]
 #[case::t_293_large("x", "large:1:2:3", &[])]
 fn a_community(#[case] name: &str, #[case] value: &str, #[case] expected: &[&str]) {
     let written = json!({ "communities": {

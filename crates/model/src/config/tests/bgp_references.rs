@@ -181,3 +181,41 @@ fn names_of_nothing_are_told() {
         ]
     );
 }
+
+#[test]
+fn k_018_the_order_of_writing_makes_no_difference() {
+    let written = |backwards: bool| {
+        let list = |mut items: Vec<Value>| {
+            if backwards {
+                items.reverse();
+            }
+            Value::from(items)
+        };
+        let selector = |value: &str| json!({ "matchLabels": { "a": value } });
+        let selectors = || list(vec![selector("b"), selector("c")]);
+        let alias = |name: &str| json!({ "name": name, "value": "1:1" });
+        let mut peer = mk_peer("");
+        peer["nodeSelectors"] = selectors();
+        json!({
+            "pools": { "pool": { "addresses": ["10.0.0.0/24"] } },
+            "peers": { "p": peer },
+            "communities": { "c": { "communities": list(vec![alias("x"), alias("y")]) } },
+            "bgp": { "ad": {
+                "ipAddressPools": list(vec![json!("pool"), json!("ghost")]),
+                "ipAddressPoolSelectors": selectors(),
+                "nodeSelectors": selectors(),
+                "serviceSelectors": selectors(),
+                "peers": list(vec![json!("p"), json!("q")]),
+                "communities": list(vec![json!("x"), json!("2:2")]),
+            } },
+        })
+    };
+    let (forwards, backwards) = (build(&written(false), None), build(&written(true), None));
+    assert_eq!(forwards.problems, []);
+    // Where a name stands is told, so this part follows the order.
+    assert_eq!(forwards.dangling.len(), backwards.dangling.len());
+    assert_eq!(
+        Config { dangling: Vec::new(), ..forwards },
+        Config { dangling: Vec::new(), ..backwards }
+    );
+}
