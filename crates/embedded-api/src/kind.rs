@@ -109,6 +109,13 @@ impl Kind {
                 .with_fields(&["spec.clusterIP", "spec.type"]),
             Self::new("", "v1", "ServiceAccount", "serviceaccounts").with_short_name("sa"),
             Self::new(
+                "admissionregistration.k8s.io",
+                "v1",
+                "ValidatingWebhookConfiguration",
+                "validatingwebhookconfigurations",
+            )
+            .cluster_scoped(),
+            Self::new(
                 "apiextensions.k8s.io",
                 "v1",
                 "CustomResourceDefinition",

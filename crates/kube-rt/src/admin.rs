@@ -2,7 +2,8 @@
 //! `/metrics` on the metrics port.
 //!
 //! Answers follow Kubernetes: status 200 with `ok`, or 500 with one line per condition; the query
-//! `verbose` prints the lines in any case. Plain HTTP.
+//! `verbose` prints the lines in any case. Probes are plain HTTP; metrics are HTTPS and ask for a
+//! token ([`secure_metrics`]).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,14 +12,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{self, Access};
 use crate::metrics::{self, Registry};
 use crate::probes::{Line, Probes};
+use crate::tls;
 
 /// An endpoint could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +35,20 @@ pub struct AdminError {
     /// What the kernel said.
     #[source]
     pub error: io::Error,
+}
+
+/// Metrics cannot be served over HTTPS.
+#[derive(Debug, thiserror::Error)]
+pub enum SecureError {
+    /// The port is not to be had.
+    #[error(transparent)]
+    Listen(#[from] AdminError),
+    /// The listener is of no use.
+    #[error("cannot serve metrics: {0}")]
+    Io(#[from] io::Error),
+    /// The TLS options contradict each other.
+    #[error("cannot serve metrics: {0}")]
+    Tls(#[from] rustls::Error),
 }
 
 /// The running endpoints; they end with the token given to [`serve`], or when this is dropped.
@@ -72,6 +90,39 @@ pub async fn serve(
         admin.spawn(listener, metrics_routes(registry), stop);
     }
     Ok(admin)
+}
+
+/// How metrics are served over HTTPS.
+#[derive(Debug)]
+pub struct SecureMetrics {
+    /// Where.
+    pub address: SocketAddr,
+    /// The TLS flags.
+    pub options: tls::Options,
+    /// The certificate.
+    pub identity: tls::ServerIdentity,
+    /// Who may scrape.
+    pub access: Arc<Access>,
+}
+
+/// Serves `/metrics` over HTTPS until `stop`, to those who may. The port is open when this returns.
+pub async fn secure_metrics(
+    metrics: SecureMetrics,
+    registry: Arc<Registry>,
+    stop: CancellationToken,
+) -> Result<SocketAddr, SecureError> {
+    let SecureMetrics { address, options, identity, access } = metrics;
+    let listener = bind("metrics", address).await?;
+    let listener = tls::TlsListener::new(listener, options.server(identity)?)?;
+    let address = axum::serve::Listener::local_addr(&listener)?;
+    let routes = metrics_routes(registry).layer(from_fn_with_state(access, access::guard));
+    tokio::spawn(async move {
+        let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
+        if let Err(error) = served.await {
+            tracing::error!(op = "serveMetrics", %error, "endpoint ended");
+        }
+    });
+    Ok(address)
 }
 
 impl Admin {
@@ -221,6 +272,48 @@ mod tests {
         assert!(answer.contains("content-type: text/plain; version=0.0.4; charset=utf-8"));
         assert!(answer.contains("\nmetallb_k8s_client_updates_total 1\n"), "{answer}");
         assert!(!answer.contains("# EOF"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn metrics_over_https_ask_for_a_token_that_may() {
+        let (certificate, key) = tls::tests::mk_pair();
+        let identity = tls::ServerIdentity::empty();
+        identity.show(certificate.as_bytes(), key.as_bytes()).unwrap();
+        let (client, mut script) = crate::script::mk_script();
+        let metrics = SecureMetrics {
+            address: ANY,
+            options: tls::Options::default(),
+            identity,
+            access: Arc::new(Access::new(client)),
+        };
+        let mut registry = Registry::default();
+        ClientMetrics::register(&mut registry).updates.inc();
+        let stop = CancellationToken::new();
+        let address = secure_metrics(metrics, Arc::new(registry), stop.clone()).await.unwrap();
+        let _stop = stop.drop_guard();
+        let ask = |authorization: &'static str| {
+            let client = tls::tests::mk_client(&certificate, &[&rustls::version::TLS13]);
+            let request = format!(
+                "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}\r\n"
+            );
+            async move { tls::tests::mk_answer(client, address, &request).await.unwrap() }
+        };
+        assert!(ask("").await.starts_with("HTTP/1.1 401"));
+        let answered = tokio::spawn(ask("Authorization: Bearer t\r\n"));
+        script.next().await.ok(&serde_json::json!({
+            "metadata": {}, "spec": {}, "status": { "authenticated": true, "user": {} },
+        }));
+        script.next().await.ok(&serde_json::json!({
+            "metadata": {}, "spec": {}, "status": { "allowed": true },
+        }));
+        let answer = answered.await.unwrap();
+        assert!(answer.contains("\nmetallb_k8s_client_updates_total 1\n"), "{answer}");
+        // Nobody without TLS.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer).await;
+        assert!(read.is_err() || !answer.starts_with(b"HTTP"));
     }
 
     #[tokio::test]

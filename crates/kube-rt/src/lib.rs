@@ -10,7 +10,9 @@
 //! Not here: decisions (`model`, `ipam`), custom resource types (`api`), and any state that an
 //! owner task keeps.
 
+pub mod access;
 pub mod admin;
+pub mod certs;
 pub mod client;
 pub mod clock;
 pub mod election;
@@ -21,6 +23,7 @@ pub mod metrics;
 pub mod namespace;
 pub mod probes;
 pub mod rows;
+pub mod secrets;
 pub mod shutdown;
 pub mod status;
 pub mod tls;
