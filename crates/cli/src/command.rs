@@ -40,25 +40,8 @@ fn print(text: &str) {
 
 fn controller(args: ControllerArgs) -> anyhow::Result<()> {
     let later = args.later();
-    let ControllerArgs {
-        shared,
-        ml_secret_name: _,
-        deployment: _,
-        disable_cert_rotation: _,
-        cert_dir: _,
-        cert_service_name: _,
-        webhook_secret: _,
-        webhook_mode: _,
-        webhook_http2: _,
-    } = args;
-    start("controller", &shared, &later);
-    let settings = ferrolb_controller::Settings {
-        namespace: namespace::find(shared.namespace.as_deref())?,
-        kubeconfig: shared.kubeconfig,
-        class: class(&shared.lb_class),
-        metrics_port: shared.port,
-        health_port: shared.health_probe_port,
-    };
+    start("controller", &args.shared, &later);
+    let settings = args.settings()?;
     Ok(runtime()?.block_on(ferrolb_controller::run(settings))?)
 }
 

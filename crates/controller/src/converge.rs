@@ -8,14 +8,23 @@ use std::fmt;
 use std::net::{AddrParseError, IpAddr};
 
 use ferrolb_api::reasons::EventReason;
-use ferrolb_ipam::{Allocator, Assignment, PoolName, Refusal, Request, ServiceKey};
+use ferrolb_ipam::{Allocator, Assignment, PoolName, Refusal};
 use ferrolb_model::family::Stack;
 use ferrolb_model::wanted::{check_families, wanted_addresses};
 use ferrolb_model::{Config, IpFamilyPolicy, Service, class};
 
+use crate::standing::Standing;
+
 mod kept;
+mod refused;
+mod request;
+mod wording;
 
 pub use kept::Kept;
+use refused::Refused;
+use request::same_set;
+pub(crate) use request::{backend_key, request};
+use wording::{List, Quoted};
 
 /// What the status of a Service must say, and what happened on the way there.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -26,6 +35,8 @@ pub struct Decision {
     pub pool: Option<PoolName>,
     /// Events to record on the Service.
     pub notes: Vec<Note>,
+    /// What the condition `Allocated` says; nothing about a Service that is not ours.
+    pub standing: Option<Standing>,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -67,6 +78,8 @@ pub struct Rules<'a> {
     pub kept: &'a Kept,
     /// The status shows what is held; else that was decided and not stored yet.
     pub stored: bool,
+    /// It had been given what it shows, or some of it.
+    pub entitled: bool,
     /// Give nothing new, say [`Outcome::Deferred`] instead.
     pub only_confirm: bool,
 }
@@ -89,6 +102,7 @@ pub fn converge(
             addresses: Vec::new(),
             pool: None,
             notes: Vec::new(),
+            standing: None,
             outcome: if foreign { Outcome::Ignored } else { Outcome::Settled },
         };
     }
@@ -103,6 +117,7 @@ pub fn converge(
         rules,
         allocator,
         notes: Vec::new(),
+        shortfall: None,
     };
     let outcome = match convergence.settle(held) {
         Ok(()) => Outcome::Settled,
@@ -113,7 +128,25 @@ pub fn converge(
         Some(assignment) => (assignment.ips.clone(), Some(assignment.pool.clone())),
         None => (Vec::new(), None),
     };
-    Decision { addresses, pool, notes: convergence.notes, outcome }
+    let standing = standing(&addresses, pool.as_ref(), convergence.shortfall);
+    Decision { addresses, pool, notes: convergence.notes, standing, outcome }
+}
+
+/// What to say of a Service that holds `addresses` and lacks what `shortfall` says.
+fn standing(
+    addresses: &[IpAddr],
+    pool: Option<&PoolName>,
+    shortfall: Option<(&'static str, String)>,
+) -> Option<Standing> {
+    let Some(pool) = pool else {
+        return shortfall.map(|(reason, message)| Standing::no(reason, message));
+    };
+    let ips = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+    let has = format!("{ips} of pool {:?}", pool.as_str());
+    Some(match shortfall {
+        None => Standing::yes("Allocated", has),
+        Some((reason, message)) => Standing::yes(reason, format!("{has}; {message}")),
+    })
 }
 
 /// An address of a pool that is invalid, and has been since this process started, is neither taken
@@ -135,7 +168,9 @@ fn kept_for_invalid_pool(
     let allocated_from = service.annotations.allocated_from_pool.as_deref();
     let pool = config.left_out_holder(allocated_from, &addresses)?;
     allocator.release(&service.key);
+    let invalid = ("KeptFromInvalidPool", "the pool is invalid at present".to_owned());
     Some(Decision {
+        standing: standing(&addresses, Some(pool), Some(invalid)),
         addresses,
         pool: Some(pool.clone()),
         notes: Vec::new(),
@@ -153,6 +188,8 @@ struct Convergence<'a> {
     rules: &'a Rules<'a>,
     allocator: &'a mut Allocator,
     notes: Vec<Note>,
+    /// What it lacks: a reason and a sentence.
+    shortfall: Option<(&'static str, String)>,
 }
 
 impl Convergence<'_> {
@@ -160,11 +197,13 @@ impl Convergence<'_> {
         let service = self.service;
         if service.cluster_ips.is_empty() {
             self.allocator.release(&service.key);
+            self.lacks("NoClusterIPs", "the Service has no cluster IP".to_owned());
             return Err(Outcome::Waiting);
         }
         if self.rules.config.pools.is_empty() {
             // Upstream says nothing here and leaves people to guess.
             self.allocator.release(&service.key);
+            self.lacks(Refusal::NoPools.reason(), Refusal::NoPools.to_string());
             let message = self.failed(&Refusal::NoPools);
             self.note(EventReason::AllocationFailed, message);
             return Err(Outcome::Waiting);
@@ -175,6 +214,7 @@ impl Convergence<'_> {
             self.allocator.release(&service.key);
             let have = List(&service.cluster_ips);
             let message = format!("two cluster IPs are required, the Service has {have}");
+            self.lacks("NotEnoughClusterIPs", message.clone());
             return Err(self.invalid(EventReason::NotEnoughClusterIps, message));
         }
         let cluster = Stack::of_service(service);
@@ -182,6 +222,7 @@ impl Convergence<'_> {
         self.register(held, cluster.as_ref().ok().copied());
         let cluster = cluster.map_err(|error| {
             let message = format!("cluster IPs {}: {error}", List(&service.cluster_ips));
+            self.lacks("ClusterIPsInvalid", message.clone());
             self.invalid(EventReason::ClusterIpsFamily, message)
         })?;
         let pool = service.annotations.address_pool.as_deref().filter(|name| !name.is_empty());
@@ -198,6 +239,8 @@ impl Convergence<'_> {
                 ),
                 None => (EventReason::AllocationFailed, self.failed(&error)),
             };
+            let code = if self.current().is_some() { "RequestIgnored" } else { "RequestInvalid" };
+            self.lacks(code, format!("invalid requested load balancer IPs: {error}"));
             self.invalid(reason, message)
         })?;
         if let Some(assignment) = self.current()
@@ -240,7 +283,14 @@ impl Convergence<'_> {
             self.allocator.release(&service.key);
             let key = Quoted(&service.key);
             let message = format!("current IP for {key} not allowed by config: {refusal}");
-            self.note(EventReason::ClearAssignment, message);
+            let reason = match refusal {
+                // It shows what it was never given, or has lost to an earlier claim.
+                Refusal::InUse { .. } if self.rules.stored && !self.rules.entitled => {
+                    EventReason::AddressDuplicate
+                }
+                _ => EventReason::ClearAssignment,
+            };
+            self.note(reason, message);
         }
     }
 
@@ -260,10 +310,11 @@ impl Convergence<'_> {
         }
         let before = self.current().map(|assignment| assignment.ips.clone()).unwrap_or_default();
         // A refusal is no event: that the pool has one family is a standing fact.
-        let assignment = self
-            .allocator
-            .add_family(&request(service, &self.backend_key, cluster))
-            .map_err(|_| Outcome::Waiting)?;
+        let wish = request(service, &self.backend_key, cluster);
+        let assignment = self.allocator.add_family(&wish).map_err(|refusal| {
+            self.lacks("OneFamilyOnly", refusal.to_string());
+            Outcome::Waiting
+        })?;
         for ip in assignment.ips.into_iter().filter(|ip| !before.contains(ip)) {
             let message = format!("Assigned additional IP {:?}", ip.to_string());
             self.note(EventReason::IpAllocated, message);
@@ -281,6 +332,7 @@ impl Convergence<'_> {
         let result = if !wanted.is_empty() {
             check_families(wanted, cluster).map_err(|error| {
                 let message = self.failed(&error);
+                self.lacks("FamilyMismatch", error.to_string());
                 self.invalid(EventReason::AllocationFailed, message)
             })?;
             self.assign_wanted(cluster, wanted, pool)
@@ -298,8 +350,9 @@ impl Convergence<'_> {
                 self.note(EventReason::IpAllocated, format!("Assigned IP {}", List(&ips)));
                 Ok(())
             }
-            Err(refusal) => {
-                let message = self.failed(&refusal);
+            Err(refused) => {
+                self.lacks(refused.reason(), refused.to_string());
+                let message = self.failed(&refused);
                 self.note(EventReason::AllocationFailed, message);
                 Err(Outcome::Waiting)
             }
@@ -346,6 +399,10 @@ impl Convergence<'_> {
         format!("Failed to allocate IP for {}: {cause}", Quoted(&self.service.key))
     }
 
+    fn lacks(&mut self, reason: &'static str, message: String) {
+        self.shortfall = Some((reason, message));
+    }
+
     fn invalid(&mut self, reason: EventReason, message: String) -> Outcome {
         self.note(reason, message);
         Outcome::Invalid
@@ -353,70 +410,6 @@ impl Convergence<'_> {
 
     fn note(&mut self, reason: EventReason, message: String) {
         self.notes.push(Note { reason, message });
-    }
-}
-
-/// Why a Service does not get what it asks for.
-#[derive(Debug, thiserror::Error)]
-enum Refused {
-    /// The allocator says no.
-    #[error(transparent)]
-    Allocator(#[from] Refusal),
-    /// The address asked for is in another pool than the pool asked for.
-    #[error("requested address is in pool {:?}, not in the requested pool {pool:?}", holder.as_str())]
-    OtherPool { pool: String, holder: PoolName },
-    /// Somebody keeps it while the pool he has it from is invalid.
-    #[error("requested address {address} is kept by {holder}, whose pool is invalid")]
-    Kept { address: IpAddr, holder: ServiceKey },
-}
-
-/// Services with local traffic share an address only with those that have the same endpoints, which
-/// is what an equal selector means. With cluster-wide traffic anybody may share.
-fn backend_key(service: &Service) -> String {
-    if !service.local_traffic_only {
-        return String::new();
-    }
-    let pairs: Vec<_> =
-        service.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    pairs.join(",")
-}
-
-/// What `service` asks the allocator for.
-fn request<'a>(service: &'a Service, backend_key: &'a str, stack: Stack) -> Request<'a> {
-    Request {
-        service: &service.key,
-        labels: &service.labels,
-        ports: &service.ports,
-        sharing_key: service.annotations.allow_shared_ip.as_deref().unwrap_or_default(),
-        backend_key,
-        families: stack.families(service.ip_family_policy, service.primary_family),
-    }
-}
-
-fn same_set(one: &[IpAddr], other: &[IpAddr]) -> bool {
-    one.len() == other.len() && one.iter().all(|ip| other.contains(ip))
-}
-
-/// A key in quotation marks.
-struct Quoted<'a>(&'a ServiceKey);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0)
-    }
-}
-
-/// A list of texts as upstream prints them: `["1.2.3.4" "2001:db8::1"]`.
-struct List<'a>(&'a [String]);
-
-impl fmt::Display for List<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[")?;
-        for (place, text) in self.0.iter().enumerate() {
-            let blank = if place == 0 { "" } else { " " };
-            write!(f, "{blank}{text:?}")?;
-        }
-        f.write_str("]")
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a controller is started with.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+
+use crate::ledger::Options;
 
 /// Settings of a controller process.
 #[derive(Clone, Debug)]
@@ -10,8 +11,10 @@ pub struct Settings {
     pub namespace: String,
     /// Kubeconfig file, if one was named.
     pub kubeconfig: Option<PathBuf>,
-    /// Serve only Services of this class; none: Services without a class.
-    pub class: Option<Arc<str>>,
+    /// Who this process is among several controllers; unique.
+    pub identity: String,
+    /// Which Services are ours, and what is written about them.
+    pub options: Options,
     /// Port of the metrics server, 0 for none.
     pub metrics_port: u16,
     /// Port of the probes.

@@ -201,6 +201,13 @@ impl Allocator {
         self.holdings.holders(ip)
     }
 
+    /// A Service that keeps the one that asks from holding `ip`, whatever pools say.
+    pub fn conflict(&self, request: &Request<'_>, ip: IpAddr) -> Option<&ServiceKey> {
+        self.holdings
+            .conflict(ip, request.service, &request.terms(), request.ports)
+            .map(|(holder, _)| holder)
+    }
+
     /// The Services that hold an address of `pool`, sorted.
     pub fn services_of(&self, pool: &PoolName) -> impl Iterator<Item = &ServiceKey> {
         self.pools.get(pool).into_iter().flat_map(|stock| &stock.services)

@@ -1,5 +1,8 @@
 //! `ferrolb controller`.
 
+use ferrolb_controller::{Options, Settings};
+use ferrolb_kube_rt::namespace;
+
 use super::shared::{LaterFlag, SharedArgs, go_bool, later};
 
 /// Flags of the controller (upstream's `controller/main.go`).
@@ -42,9 +45,36 @@ pub(crate) struct ControllerArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_parser = go_bool)]
     pub(crate) webhook_http2: bool,
+
+    /// Write the conditions metallb.io/Allocated and metallb.io/Announced on Services
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "true", default_missing_value = "true", value_parser = go_bool)]
+    pub(crate) service_conditions: bool,
+
+    /// Let every Service ask for a pool whose namespaceSelectors match nothing, as MetalLB does
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+    pub(crate) open_unmatched_pools: bool,
 }
 
 impl ControllerArgs {
+    /// What the controller is started with.
+    pub(crate) fn settings(self) -> anyhow::Result<Settings> {
+        let shared = self.shared;
+        Ok(Settings {
+            namespace: namespace::find(shared.namespace.as_deref())?,
+            kubeconfig: shared.kubeconfig,
+            identity: identity(&shared.pod_name),
+            options: Options {
+                class: (!shared.lb_class.is_empty()).then(|| shared.lb_class.as_str().into()),
+                conditions: self.service_conditions,
+                open_unmatched_pools: self.open_unmatched_pools,
+            },
+            metrics_port: shared.port,
+            health_port: shared.health_probe_port,
+        })
+    }
+
     /// Flags that are set and have no effect yet.
     pub(crate) fn later(&self) -> Vec<LaterFlag> {
         let on = |flag: bool| if flag { "true" } else { "" };
@@ -62,4 +92,13 @@ impl ControllerArgs {
         ]));
         flags
     }
+}
+
+/// Who this process is among several controllers: its Pod, or else host and process.
+fn identity(pod: &str) -> String {
+    if !pod.is_empty() {
+        return pod.to_owned();
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}_{}", host.trim(), std::process::id())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ferrolb_addr::Family;
-use ferrolb_ipam::{Pinning, Pool, Port, Protocol, Selector};
+use ferrolb_ipam::{Pinning, Pool, Port, Protocol, Selector, ServiceKey};
 use ferrolb_model::{Ingress, ServiceAnnotations};
 use rstest::rstest;
 
@@ -166,6 +166,7 @@ impl State {
             config: &self.config,
             kept: &kept,
             stored: true,
+            entitled: true,
             only_confirm: false,
         };
         converge(&given.0, &given.held(), &rules, &mut self.allocator)

@@ -30,13 +30,16 @@ pub(super) struct Agenda {
 }
 
 impl Agenda {
-    /// Queues `key`, unless it is queued already.
+    /// Queues `key`, unless it is queued already for as early a turn: one that asks may turn out to
+    /// hold something.
     pub(super) fn add(&mut self, turn: Turn, key: &ServiceKey) {
-        if !self.queued.contains_key(key) {
-            self.clock += 1;
-            self.queued.insert(key.clone(), (turn, self.clock));
-            self.queue.insert((turn, self.clock, key.clone()));
+        if self.queued.get(key).is_some_and(|(queued, _)| *queued <= turn) {
+            return;
         }
+        self.remove(key);
+        self.clock += 1;
+        self.queued.insert(key.clone(), (turn, self.clock));
+        self.queue.insert((turn, self.clock, key.clone()));
     }
 
     /// Takes `key` out of the queue.

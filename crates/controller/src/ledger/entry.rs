@@ -13,29 +13,44 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use ferrolb_api::conditions::{ALLOCATED, ANNOUNCED};
 use ferrolb_api::reasons::{EventReason, EventType};
-use ferrolb_ipam::PoolName;
 use ferrolb_kube_rt::version::{is_at_least, is_newer};
 use ferrolb_model::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::messages::{Effect, ServiceRef, WriteResult};
-use crate::converge::{Decision, Note};
+use super::messages::{Balancer, Effect, ServiceRef, StatusWrite, WriteResult};
+use super::rivalry::Rivalry;
+use super::status::Status;
+use crate::converge::Note;
+use crate::row::Row;
+use crate::standing::merged;
 
 /// A Service and where it stands.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) row: Service,
+    /// Who else wrote the addresses of `row`.
+    rival: Option<Arc<str>>,
     /// What the API server stores, as far as we know.
     stored: Status,
+    /// All conditions that go with `stored`.
+    conditions: Arc<[Condition]>,
     /// Version of `stored`, while our own write makes it newer than `row`.
     ahead: Option<Arc<str>>,
+    /// The version that first showed an address which is stored now and was not before.
+    since: Arc<str>,
     /// What was decided and is not stored.
     plan: Option<Status>,
     /// What was sent and not answered.
     attempt: Option<Attempt>,
     /// Addresses of writes of which it is unknown whether they were done.
     doubt: Option<Doubt>,
+    /// Addresses that we have written were stored, so that others are foreign.
+    ours: bool,
+    pub(super) rivalry: Rivalry,
     /// The warnings that were told last, so that each is told once.
     told: Vec<Note>,
     /// Place among those that wait for an address.
@@ -44,20 +59,14 @@ pub(super) struct Entry {
     pub(super) foreign: bool,
     /// Something happened while a write was under way.
     pub(super) again: bool,
-}
-
-/// The facts of a status that are ours.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Status {
-    /// `ingress[].ip`, in order; none for an entry that names a host.
-    ingress: Vec<Option<String>>,
-    /// Annotation `ip-allocated-from-pool`.
-    pool: Option<String>,
+    /// The round of listing that showed it last.
+    pub(super) round: u64,
 }
 
 #[derive(Debug)]
 struct Attempt {
     status: Status,
+    conditions: Option<Arc<[Condition]>>,
     basis: Arc<str>,
 }
 
@@ -68,63 +77,114 @@ struct Doubt {
     basis: Arc<str>,
 }
 
+/// What follows from an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Answered {
+    /// There is something to decide at once.
+    pub(super) again: bool,
+    /// We begin to yield to a rival.
+    pub(super) yields: bool,
+    /// Addresses of ours are stored now that were not before.
+    pub(super) gained: bool,
+}
+
 impl Entry {
-    pub(super) fn new(row: Service) -> Self {
+    pub(super) fn new(row: Row) -> Self {
+        let Row { service, conditions, rival } = row;
         Self {
-            stored: Status::of_row(&row),
-            row,
+            stored: Status::of_row(&service, &conditions),
+            since: Arc::clone(&service.resource_version),
+            row: service,
+            rival,
+            conditions,
             ahead: None,
             plan: None,
             attempt: None,
             doubt: None,
+            ours: false,
+            rivalry: Rivalry::default(),
             told: Vec::new(),
             waiting: None,
             foreign: false,
             again: false,
+            round: 0,
         }
     }
 
-    /// The watch shows `row`.
-    pub(super) fn see(&mut self, row: Service) {
-        let version = &row.resource_version;
-        if self.doubt.as_ref().is_some_and(|doubt| is_newer(version, &doubt.basis)) {
+    /// Forgets everything but what the watch shows, and since when.
+    pub(super) fn restart(&mut self) {
+        let row = Row {
+            service: self.row.clone(),
+            conditions: Arc::clone(&self.conditions),
+            rival: self.rival.clone(),
+        };
+        let (since, round) = (Arc::clone(&self.since), self.round);
+        *self = Self { since, round, ..Self::new(row) };
+    }
+
+    /// The watch shows `row`. Returns whether we begin to yield to a rival.
+    pub(super) fn see(&mut self, row: Row, now: Duration) -> bool {
+        let Row { service, conditions, rival } = row;
+        let version = Arc::clone(&service.resource_version);
+        if self.doubt.as_ref().is_some_and(|doubt| is_newer(&version, &doubt.basis)) {
             self.doubt = None;
         }
-        if self.ahead.as_ref().is_none_or(|ahead| is_at_least(version, ahead)) {
-            self.ahead = None;
-            self.stored = Status::of_row(&row);
+        if !same_wish(&self.row, &service) {
+            self.rivalry.user_change();
         }
-        self.row = row;
+        self.row = service;
+        self.rival = rival;
+        let mut yields = false;
+        if self.ahead.as_ref().is_none_or(|ahead| is_at_least(&version, ahead)) {
+            self.ahead = None;
+            let status = Status::of_row(&self.row, &conditions);
+            self.conditions = conditions;
+            if status.ingress != self.stored.ingress {
+                yields = self.is_foreign_write(now);
+            }
+            self.take_stored(status, &version);
+        }
         // To be decided anew.
         self.foreign = false;
         self.drop_plan_if_stored();
+        yields
     }
 
-    /// A write came back. Returns whether there is something to decide at once.
-    pub(super) fn written(&mut self, result: &WriteResult) -> bool {
+    /// A write came back.
+    pub(super) fn written(&mut self, result: &WriteResult, now: Duration) -> Answered {
         let again = std::mem::take(&mut self.again);
-        let Some(Attempt { status, basis }) = self.attempt.take() else {
+        let Some(Attempt { status, conditions, basis }) = self.attempt.take() else {
             // The answer is to a Service that had this name before.
-            return true;
+            return Answered { again: true, ..Answered::default() };
         };
+        let mut answered = Answered { again, ..Answered::default() };
         match result {
             WriteResult::Done(version) => {
                 self.doubt = None;
-                if !is_newer(&self.row.resource_version, version) {
-                    self.stored = status;
+                self.ours |= status.texts().next().is_some();
+                if is_newer(&self.row.resource_version, version) {
+                    // The watch was faster, and shows that somebody wrote after us.
+                    if Status::of_row(&self.row, &[]).ingress != status.ingress {
+                        answered.yields = self.is_foreign_write(now);
+                    }
+                } else {
+                    let had = self.stored.texts().next().is_some();
+                    answered.gained = !had && status.texts().next().is_some();
+                    self.take_stored(status, version);
+                    if let Some(conditions) = conditions {
+                        self.conditions = conditions;
+                    }
                     let is_shown = self.row.resource_version == *version;
                     self.ahead = (!is_shown).then(|| Arc::clone(version));
                 }
                 self.drop_plan_if_stored();
-                again || self.plan.is_some()
+                answered.again |= self.plan.is_some();
             }
             // What was in the way is here, or comes by the watch.
-            WriteResult::Conflict => again || basis != self.row.resource_version,
-            WriteResult::Missing | WriteResult::Failed => {
-                self.doubt = None;
-                again
-            }
+            WriteResult::Conflict => answered.again |= basis != self.row.resource_version,
+            WriteResult::Missing | WriteResult::Failed => self.doubt = None,
         }
+        answered
     }
 
     /// The addresses the Service has: those decided on, until the API server stores them.
@@ -132,9 +192,19 @@ impl Entry {
         self.plan.as_ref().unwrap_or(&self.stored).texts().map(str::to_owned).collect()
     }
 
-    /// Whether the API server stores what the Service has.
+    /// What the API server stores, as far as we know.
+    pub(super) fn stored(&self) -> &Status {
+        &self.stored
+    }
+
+    /// Whether the API server stores the addresses the Service has.
     pub(super) fn is_stored(&self) -> bool {
-        self.plan.is_none()
+        self.plan.as_ref().is_none_or(|plan| plan.same_balancer(&self.stored))
+    }
+
+    /// The version that first showed what is stored.
+    pub(super) fn since(&self) -> &str {
+        &self.since
     }
 
     /// Addresses that the API server shows for this Service, or might.
@@ -143,11 +213,15 @@ impl Entry {
         self.stored.addresses().chain(doubtful).collect()
     }
 
-    /// Takes over a decision. Returns whether something is left to be stored.
-    pub(super) fn decided(&mut self, decision: &Decision) -> bool {
-        let status = Status::of_decision(decision);
+    /// This is what the Service is to have. Returns whether something is left to be stored.
+    pub(super) fn plan(&mut self, status: Status) -> bool {
         self.plan = (status != self.stored).then_some(status);
         self.plan.is_some()
+    }
+
+    /// What is left to be stored.
+    pub(super) fn planned(&self) -> Option<&Status> {
+        self.plan.as_ref()
     }
 
     /// Whether everything stored is among `addresses`, or nothing is.
@@ -156,17 +230,33 @@ impl Entry {
             && self.stored.addresses().all(|ip| addresses.contains(&ip))
     }
 
-    /// `addresses` of `pool` are being written. Returns the version to write on.
-    pub(super) fn send(&mut self, addresses: &[IpAddr], pool: Option<&PoolName>) -> Arc<str> {
+    /// `status` is being written at the time `wall`: as much of it as differs from what is stored.
+    pub(super) fn send(&mut self, status: Status, wall: &Time) -> StatusWrite {
         let basis = Arc::clone(self.ahead.as_ref().unwrap_or(&self.row.resource_version));
-        let status = Status::new(addresses, pool);
-        let doubt = self
-            .doubt
-            .get_or_insert_with(|| Doubt { addresses: BTreeSet::new(), basis: Arc::clone(&basis) });
-        doubt.basis = Arc::clone(&basis);
-        doubt.addresses.extend(addresses);
-        self.attempt = Some(Attempt { status, basis: Arc::clone(&basis) });
-        basis
+        let balancer = (!status.same_balancer(&self.stored)).then(|| Balancer {
+            addresses: status.addresses().collect(),
+            pool: status.pool.as_deref().map(Into::into),
+        });
+        if let Some(Balancer { addresses, .. }) = &balancer {
+            let doubt = self.doubt.get_or_insert_with(|| Doubt {
+                addresses: BTreeSet::new(),
+                basis: Arc::clone(&basis),
+            });
+            doubt.basis = Arc::clone(&basis);
+            doubt.addresses.extend(addresses);
+        }
+        let wanted =
+            [(ALLOCATED, status.allocated.as_ref()), (ANNOUNCED, status.announced.as_ref())];
+        let conditions = (!status.same_conditions(&self.stored))
+            .then(|| Arc::from(merged(&self.conditions, wanted, wall)));
+        let write = StatusWrite {
+            key: self.row.key.clone(),
+            resource_version: Arc::clone(&basis),
+            balancer,
+            conditions: conditions.clone(),
+        };
+        self.attempt = Some(Attempt { status, conditions, basis });
+        write
     }
 
     /// Tells what happened; a warning that lasts is told once.
@@ -196,45 +286,42 @@ impl Entry {
         }
     }
 
-    fn drop_plan_if_stored(&mut self) {
-        if self.plan.as_ref() == Some(&self.stored) {
-            self.plan = None;
-        }
-    }
-
-    fn reference(&self) -> Arc<ServiceRef> {
+    pub(super) fn reference(&self) -> Arc<ServiceRef> {
         Arc::new(ServiceRef {
             key: self.row.key.clone(),
             uid: Arc::clone(&self.row.uid),
             resource_version: Arc::clone(&self.row.resource_version),
         })
     }
+
+    /// The addresses in `row` are not what we wrote. Returns whether we begin to yield.
+    fn is_foreign_write(&mut self, now: Duration) -> bool {
+        match &self.rival {
+            Some(rival) if self.ours => self.rivalry.foreign_write(now, rival),
+            _ => false,
+        }
+    }
+
+    fn take_stored(&mut self, status: Status, version: &Arc<str>) {
+        let is_new = |ip: IpAddr| !self.stored.addresses().any(|known| known == ip);
+        if status.addresses().any(is_new) {
+            self.since = Arc::clone(version);
+        }
+        self.stored = status;
+    }
+
+    fn drop_plan_if_stored(&mut self) {
+        if self.plan.as_ref() == Some(&self.stored) {
+            self.plan = None;
+        }
+    }
 }
 
-impl Status {
-    fn new(addresses: &[IpAddr], pool: Option<&PoolName>) -> Self {
-        Self {
-            ingress: addresses.iter().map(|ip| Some(ip.to_string())).collect(),
-            pool: pool.map(ToString::to_string),
-        }
-    }
-
-    fn of_decision(decision: &Decision) -> Self {
-        Self::new(&decision.addresses, decision.pool.as_ref())
-    }
-
-    fn of_row(row: &Service) -> Self {
-        Self {
-            ingress: row.ingress.iter().map(|entry| entry.ip.clone()).collect(),
-            pool: row.annotations.allocated_from_pool.clone(),
-        }
-    }
-
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        self.ingress.iter().filter_map(Option::as_deref)
-    }
-
-    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.texts().filter_map(|text| text.parse().ok()).map(|ip: IpAddr| ip.to_canonical())
-    }
+/// Whether two rows of a Service ask for the same: all that users set is equal.
+fn same_wish(one: &Service, other: &Service) -> bool {
+    let mut one = one.clone();
+    one.resource_version = Arc::clone(&other.resource_version);
+    one.ingress.clone_from(&other.ingress);
+    one.annotations.allocated_from_pool.clone_from(&other.annotations.allocated_from_pool);
+    one == *other
 }

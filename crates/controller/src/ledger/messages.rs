@@ -1,19 +1,22 @@
 //! What goes into the ledger, and what comes out of it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ferrolb_api::{IPAddressPool, L2Advertisement};
 use ferrolb_ipam::{Counters, NodeName, PoolName, ServiceKey};
-use ferrolb_model::{Namespace, Node, Problem, Service};
+use ferrolb_model::{Namespace, Node, Problem};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::converge::Note;
+use crate::row::Row;
 
 /// Something that happened outside.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// A Service is there, or changed.
-    Service(Box<Service>),
+    Service(Box<Row>),
     /// A Service is gone, or no longer of type `LoadBalancer`.
     ServiceGone(ServiceKey),
     /// A pool is there, changed, or is gone.
@@ -28,6 +31,10 @@ pub enum Change {
     Written(ServiceKey, WriteResult),
     /// Decide about a Service once more.
     Again(ServiceKey),
+    /// These are all the reports about who announces a Service.
+    Announced(ServiceKey, BTreeSet<String>),
+    /// Every report there was at the start was told.
+    AnnouncedComplete,
 }
 
 /// How a status write ended.
@@ -44,7 +51,7 @@ pub enum WriteResult {
 }
 
 /// Something to do outside.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Write the status of a Service.
     Write(StatusWrite),
@@ -57,6 +64,8 @@ pub enum Effect {
     },
     /// Figures of a pool changed; none: the pool is gone.
     Figures(PoolName, Option<Counters>),
+    /// So many Services wait in vain for this reason.
+    Pending(String, u64),
     /// A configuration was taken over that differs from the one before.
     Configured {
         /// Problems that were not there before.
@@ -64,7 +73,7 @@ pub enum Effect {
         /// Some object is invalid.
         stale: bool,
     },
-    /// A Service we had given an address is gone from our sight.
+    /// A Service whose status we had written is gone from our sight.
     Retired(ServiceKey),
 }
 
@@ -79,14 +88,23 @@ pub struct ServiceRef {
     pub resource_version: Arc<str>,
 }
 
-/// The status a Service is to have.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What is to be written of the status of a Service.
+#[derive(Clone, Debug, PartialEq)]
 pub struct StatusWrite {
     /// The Service.
     pub key: ServiceKey,
     /// The version this was decided on.
     pub resource_version: Arc<str>,
-    /// Addresses in order; none clears the status.
+    /// Addresses and their pool; none: they stay as they are.
+    pub balancer: Option<Balancer>,
+    /// All conditions; none: they stay as they are.
+    pub conditions: Option<Arc<[Condition]>>,
+}
+
+/// The addresses a Service is to show.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Balancer {
+    /// In order; none clears the status.
     pub addresses: Vec<IpAddr>,
     /// Their pool.
     pub pool: Option<PoolName>,

@@ -5,16 +5,26 @@ use std::collections::BTreeMap;
 use ferrolb_addr::Family;
 use ferrolb_api::IPAddressPool;
 use ferrolb_ipam::{Port, Protocol};
-use ferrolb_model::{Ingress, IpFamilyPolicy, ServiceAnnotations};
+use ferrolb_model::{Ingress, IpFamilyPolicy, Service, ServiceAnnotations};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::*;
+use crate::row::Row;
 
+mod conditions;
 mod histories;
+mod life;
+mod replicas;
+mod work;
 
 /// An API server that stores what it is told to write and shows it again.
 struct Cluster {
     ledger: Ledger,
+    options: Options,
     services: BTreeMap<ServiceKey, Service>,
+    conditions: BTreeMap<ServiceKey, Arc<[Condition]>>,
+    /// Who is said to have written the addresses last, if not we.
+    rivals: BTreeMap<ServiceKey, Arc<str>>,
     version: u64,
     writes: usize,
     events: Vec<(String, &'static str)>,
@@ -22,9 +32,16 @@ struct Cluster {
 
 impl Cluster {
     fn new(pools: &[(&str, &[&str])]) -> Self {
+        Self::with(Options { conditions: false, ..Options::default() }, pools)
+    }
+
+    fn with(options: Options, pools: &[(&str, &[&str])]) -> Self {
         let mut cluster = Self {
-            ledger: Ledger::new(None),
+            ledger: Ledger::new(options.clone()),
+            options,
             services: BTreeMap::new(),
+            conditions: BTreeMap::new(),
+            rivals: BTreeMap::new(),
             version: 1,
             writes: 0,
             events: Vec::new(),
@@ -47,13 +64,23 @@ impl Cluster {
         let service = self.services.entry(key.clone()).or_insert_with(|| mk_service(name));
         edit(service);
         service.resource_version = self.version.to_string().into();
-        let row = Box::new(service.clone());
-        self.ledger.apply(Change::Service(row));
+        self.show(&key);
+    }
+
+    /// The watch shows a Service as it is.
+    fn show(&mut self, key: &ServiceKey) {
+        let row = Row {
+            service: self.services[key].clone(),
+            conditions: self.conditions.get(key).cloned().unwrap_or_default(),
+            rival: self.rivals.get(key).cloned(),
+        };
+        self.ledger.apply(Change::Service(Box::new(row)));
     }
 
     fn delete(&mut self, name: &str) {
         let key = ServiceKey::new("default", name);
         self.services.remove(&key);
+        self.conditions.remove(&key);
         self.ledger.apply(Change::ServiceGone(key));
     }
 
@@ -102,9 +129,14 @@ impl Cluster {
         self.version += 1;
         store(service, write, self.version);
         let version = Arc::clone(&service.resource_version);
-        let row = Box::new(service.clone());
+        if write.balancer.is_some() {
+            self.rivals.remove(&write.key);
+        }
+        if let Some(conditions) = &write.conditions {
+            self.conditions.insert(write.key.clone(), Arc::clone(conditions));
+        }
         self.ledger.apply(Change::Written(write.key.clone(), WriteResult::Done(version)));
-        self.ledger.apply(Change::Service(row));
+        self.show(&write.key);
     }
 
     fn status(&self, name: &str) -> Vec<String> {
@@ -118,23 +150,27 @@ impl Cluster {
 
     /// A new process that lists what is there.
     fn restart(&mut self, pools: &[(&str, &[&str])]) {
-        self.ledger = Ledger::new(None);
+        self.ledger = Ledger::new(self.options.clone());
         for (name, addresses) in pools {
             self.pool(name, Some(addresses));
         }
-        for service in self.services.values().cloned().collect::<Vec<_>>() {
-            self.ledger.apply(Change::Service(Box::new(service)));
+        for key in self.services.keys().cloned().collect::<Vec<_>>() {
+            self.show(&key);
         }
     }
 }
 
+/// The addresses that a write sets.
+fn given(write: &StatusWrite) -> Vec<String> {
+    write.balancer.iter().flat_map(|b| &b.addresses).map(ToString::to_string).collect()
+}
+
 fn store(service: &mut Service, write: &StatusWrite, version: u64) {
-    service.ingress = write
-        .addresses
-        .iter()
-        .map(|ip| Ingress { ip: Some(ip.to_string()), hostname: None })
-        .collect();
-    service.annotations.allocated_from_pool = write.pool.as_ref().map(ToString::to_string);
+    if let Some(Balancer { addresses, pool }) = &write.balancer {
+        let ingress = |ip: &IpAddr| Ingress { ip: Some(ip.to_string()), hostname: None };
+        service.ingress = addresses.iter().map(ingress).collect();
+        service.annotations.allocated_from_pool = pool.as_ref().map(ToString::to_string);
+    }
     service.resource_version = version.to_string().into();
 }
 
@@ -192,7 +228,7 @@ fn c_51_to_53_without_pools_the_address_is_taken_back() {
 }
 
 #[test]
-fn c_54_to_57_a_freed_address_goes_to_who_waits() {
+fn c_54_to_57_and_k_044_and_k_050_a_freed_address_goes_to_who_waits() {
     let mut cluster = Cluster::new(&[("p", &["1.2.3.0/32"])]);
     cluster.edit("first", |_| {});
     cluster.settle();
@@ -310,7 +346,7 @@ fn a_row_from_before_our_write_does_not_give_the_address_away() {
     assert_eq!(cluster.work(), []);
     cluster.edit("b", |_| {});
     let other = cluster.work();
-    assert_eq!(other[0].addresses, ["1.2.3.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!(given(&other[0]), ["1.2.3.1"]);
     // Our write comes too late for its version, is decided again and sent again.
     cluster.accept(&writes[0]);
     cluster.accept(&other[0]);
@@ -322,7 +358,7 @@ fn a_row_from_before_our_write_does_not_give_the_address_away() {
 }
 
 #[test]
-fn a_write_that_fails_is_kept_in_mind_and_sent_again() {
+fn k_042_and_k_048_a_write_that_fails_is_kept_in_mind_and_sent_again() {
     let mut cluster = Cluster::new(&[("p", &["1.2.3.0/31"])]);
     cluster.edit("a", |_| {});
     let key = ServiceKey::new("default", "a");
@@ -331,7 +367,7 @@ fn a_write_that_fails_is_kept_in_mind_and_sent_again() {
     assert_eq!(cluster.work(), [], "not before it is asked to");
     cluster.ledger.apply(Change::Again(key));
     let writes = cluster.work();
-    assert_eq!(writes[0].addresses, ["1.2.3.0".parse::<IpAddr>().unwrap()]);
+    assert_eq!(given(&writes[0]), ["1.2.3.0"]);
     cluster.accept(&writes[0]);
     cluster.settle();
     assert_eq!(cluster.status("a"), ["1.2.3.0"]);
@@ -376,7 +412,7 @@ fn an_address_of_a_pool_that_is_invalid_is_neither_cleared_nor_given_away() {
 }
 
 #[test]
-fn at_rest_nothing_is_written_and_nothing_told() {
+fn k_046_and_k_051_at_rest_nothing_is_written_and_nothing_told() {
     let mut cluster = Cluster::new(&[("p", &["1.2.0.0/16"])]);
     for n in 0..200 {
         cluster.edit(&format!("s{n}"), |_| {});
@@ -385,8 +421,8 @@ fn at_rest_nothing_is_written_and_nothing_told() {
     assert_eq!(cluster.writes, 200);
     let (writes, events) = (cluster.writes, cluster.events.len());
     // Everything is shown again, as after a relist.
-    for service in cluster.services.values().cloned().collect::<Vec<_>>() {
-        cluster.ledger.apply(Change::Service(Box::new(service)));
+    for key in cluster.services.keys().cloned().collect::<Vec<_>>() {
+        cluster.show(&key);
     }
     cluster.pool("p", Some(&["1.2.0.0/16"]));
     cluster.settle();
@@ -403,7 +439,7 @@ fn what_is_held_is_confirmed_before_anybody_moves() {
     cluster.settle();
     assert_eq!(cluster.status("keeper"), ["1.2.3.0"]);
     // While no process runs, the first pool goes; then the mover is listed first.
-    cluster.ledger = Ledger::new(None);
+    cluster.ledger = Ledger::new(cluster.options.clone());
     cluster.pool("new", Some(&["1.2.3.0/31"]));
     for name in ["mover", "keeper"] {
         cluster.edit(name, |_| {});
@@ -432,7 +468,7 @@ fn an_address_is_written_only_after_its_last_holder_stopped_showing_it() {
     cluster.accept(&writes[0]);
     let writes = cluster.work();
     assert_eq!(&*writes[0].key.name, "b");
-    assert_eq!(writes[0].addresses, ["1.2.3.0".parse::<IpAddr>().unwrap()]);
+    assert_eq!(given(&writes[0]), ["1.2.3.0"]);
 }
 
 #[test]
@@ -563,9 +599,10 @@ fn figures_follow_the_last_deletion() {
     cluster.edit("a", |_| {});
     cluster.settle();
     cluster.delete("a");
-    let figures = cluster.ledger.step().unwrap();
+    let effects = cluster.ledger.step().unwrap();
     let free = cluster.ledger.allocator.counters(&"p".into());
-    assert_eq!(figures, [Effect::Figures("p".into(), Some(free))]);
+    let retired = Effect::Retired(ServiceKey::new("default", "a"));
+    assert_eq!(effects, [retired, Effect::Figures("p".into(), Some(free))]);
     assert_eq!(free.assigned_v4, 0);
 }
 

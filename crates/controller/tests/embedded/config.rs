@@ -60,3 +60,13 @@ async fn a_pool_that_goes_takes_its_addresses_along() {
     world.expect_ips("web", &["198.51.100.0"]).await;
     assert_eq!(world.pool_of("web").await.as_deref(), Some("two"));
 }
+
+#[tokio::test]
+async fn a_configuration_that_nobody_reads_any_more_is_told_while_there_are_no_pools() {
+    let world = World::new().await;
+    world.config_map("config", "address-pools:\n- name: default\n").await;
+    let _controller = world.start();
+    let (kind, message, _) = world.expect_event("config", "LegacyConfig").await;
+    assert_eq!(kind, "Warning");
+    assert!(message.contains("configmaptocrs"), "{message}");
+}

@@ -4,5 +4,7 @@
 
 mod config;
 mod faults;
+mod replicas;
+mod reports;
 mod services;
 mod world;

@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use ferrolb_api::IPAddressPool;
-use ferrolb_controller::Controller;
+use ferrolb_controller::{Controller, Duties, Options};
 use ferrolb_embedded_api::{Config, EmbeddedApi};
 use ferrolb_kube_rt::client;
+use ferrolb_kube_rt::clock::WallClock;
+use ferrolb_kube_rt::election::{Election, Leadership, Settings};
 use ferrolb_kube_rt::metrics::{Registry, encode};
 use ferrolb_kube_rt::probes::Probes;
-use k8s_openapi::api::core::v1::{Event, Node, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Service};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// Where pools live.
 pub(crate) const NAMESPACE: &str = "metallb-system";
@@ -34,6 +37,7 @@ pub(crate) struct Running {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     registry: Registry,
+    probes: Probes,
 }
 
 impl World {
@@ -58,17 +62,48 @@ impl World {
         }
     }
 
-    /// Starts a controller, as the process does.
+    /// A client of a user.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Waits until nothing is written about Services for a while; Leases are renewed all the time.
+    pub(crate) async fn quiet_services(&self) {
+        let count = || self.server.count("patch", "services/status");
+        let mut writes = count();
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            if count() == writes {
+                return;
+            }
+            writes = count();
+        }
+    }
+
+    /// Starts a controller that is alone, as the process does.
     pub(crate) fn start(&self) -> Running {
+        self.start_with(Options::default(), None)
+    }
+
+    /// Starts a controller that takes part in the election as `identity`.
+    pub(crate) fn start_candidate(&self, identity: &str) -> Running {
+        let settings = Settings::new(NAMESPACE, identity);
+        let election = Election::new(self.client.clone(), settings);
+        self.start_with(Options::default(), Some(election.spawn(CancellationToken::new())))
+    }
+
+    pub(crate) fn start_with(&self, options: Options, leadership: Option<Leadership>) -> Running {
         let mut registry = Registry::default();
-        let client = self.client.clone();
-        let controller = Controller::start(client, NAMESPACE, None, &mut registry, &Probes::new());
+        let duties =
+            Duties { namespace: NAMESPACE.into(), options, leadership, clock: WallClock::system() };
+        let probes = Probes::new();
+        let controller = Controller::start(self.client.clone(), duties, &mut registry, &probes);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(controller.run(async {
             // An end without a word is an end too.
             let _ = stopped.await;
         }));
-        Running { stop, task, registry }
+        Running { stop, task, registry, probes }
     }
 
     pub(crate) async fn define(&self) {
@@ -100,6 +135,15 @@ impl World {
         nodes.patch_status(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
+    /// A `ConfigMap` with one key of its own name.
+    pub(crate) async fn config_map(&self, name: &str, text: &str) {
+        let object: ConfigMap =
+            serde_json::from_value(json!({ "metadata": { "name": name }, "data": { name: text } }))
+                .unwrap();
+        let api = Api::<ConfigMap>::namespaced(self.client.clone(), NAMESPACE);
+        api.create(&PostParams::default(), &object).await.unwrap();
+    }
+
     pub(crate) async fn service(&self, name: &str) {
         self.service_with(name, json!({})).await;
     }
@@ -123,6 +167,13 @@ impl World {
 
     pub(crate) async fn delete(&self, name: &str) {
         self.services.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// What the condition `kind` of a Service says: status, reason, message.
+    pub(crate) async fn condition(&self, name: &str, kind: &str) -> Option<[String; 3]> {
+        let conditions = self.services.get(name).await.unwrap().status?.conditions?;
+        let condition = conditions.into_iter().find(|condition| condition.type_ == kind)?;
+        Some([condition.status, condition.reason, condition.message])
     }
 
     /// The addresses in the status of a Service.
@@ -187,6 +238,17 @@ impl Running {
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap();
+    }
+
+    /// Ends without a word, as a process that is killed.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
+    /// Whether it is ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.probes.readiness().iter().all(|line| line.missing.is_none())
     }
 
     /// The value of a metric, such as `metallb_allocator_addresses_total{pool="p"}`.

@@ -1,6 +1,8 @@
-//! Random histories: users edit, pools change, writes are late, lost or refused, the process
-//! restarts, the watch lags and lists anew. Whatever happens, no address is given twice, and in the
-//! end everybody has what there is to have and nobody writes any more.
+//! Random histories: users edit, pools change, writes are late, lost or refused, processes restart
+//! and take over from each other, watches lag and list anew. Whatever happens, no address is given
+//! twice, and in the end everybody has what there is to have and nobody writes any more. Only where
+//! a leader of old writes after the next one has begun, against the guard, may two Services show
+//! one address for a while; but not in the end.
 
 use std::collections::VecDeque;
 
@@ -34,6 +36,10 @@ enum Act {
     /// The watch lists everything anew.
     Relist,
     Restart,
+    /// The other process leads; it has waited for what was under way, or it has not.
+    TakeOver {
+        waited: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -62,37 +68,81 @@ enum Fate {
 /// A pool by its place, and what it holds.
 type Pools = BTreeMap<usize, usize>;
 
-/// The played API server and the way between it and the ledger.
+/// The played API server and the ways between it and the processes.
 struct World {
-    ledger: Ledger,
+    options: Options,
+    views: [View; 2],
+    /// Which of the processes leads, and for the how manieth time one does.
+    leader: usize,
+    term: u64,
     version: u64,
     births: u64,
     stored: BTreeMap<ServiceKey, Service>,
+    conditions: BTreeMap<ServiceKey, Arc<[Condition]>>,
     pools: Pools,
+    /// Writes on their way, in order per Service, and the term they are from.
+    sent: Vec<(u64, StatusWrite)>,
+    /// Writes that were asked for, and those of them about addresses.
+    written: usize,
+    moved: usize,
+    /// A leader of old may have written behind the back of a new one.
+    unguarded: bool,
+}
+
+/// A process and what it knows.
+struct View {
+    ledger: Ledger,
     /// What the watch has not shown yet.
-    unseen: VecDeque<(ServiceKey, Option<Service>)>,
+    unseen: VecDeque<(ServiceKey, Option<Row>)>,
     /// What the ledger was shown.
     seen: BTreeMap<ServiceKey, Service>,
-    /// Writes on their way, in order per Service.
-    sent: Vec<StatusWrite>,
     /// Writes that were not done, which the owner asks for again after a while.
     undone: BTreeSet<ServiceKey>,
-    written: usize,
+}
+
+impl View {
+    fn new(options: &Options, leads: bool) -> Self {
+        let mut ledger = Ledger::new(options.clone());
+        if !leads {
+            ledger.stand_by();
+        }
+        Self { ledger, unseen: VecDeque::new(), seen: BTreeMap::new(), undone: BTreeSet::new() }
+    }
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(options: Options) -> Self {
         Self {
-            ledger: Ledger::new(None),
+            views: [View::new(&options, true), View::new(&options, false)],
+            options,
+            leader: 0,
+            term: 0,
             version: 0,
             births: 0,
             stored: BTreeMap::new(),
+            conditions: BTreeMap::new(),
             pools: BTreeMap::new(),
-            unseen: VecDeque::new(),
-            seen: BTreeMap::new(),
             sent: Vec::new(),
-            undone: BTreeSet::new(),
             written: 0,
+            moved: 0,
+            unguarded: false,
+        }
+    }
+
+    fn lead(&mut self) -> &mut View {
+        &mut self.views[self.leader]
+    }
+
+    fn row(&self, key: &ServiceKey) -> Row {
+        let conditions = self.conditions.get(key).cloned().unwrap_or_default();
+        Row { service: self.stored[key].clone(), conditions, rival: None }
+    }
+
+    /// Every watch is to show what is stored for `key` now.
+    fn announce(&mut self, key: &ServiceKey) {
+        let row = self.stored.contains_key(key).then(|| self.row(key));
+        for view in &mut self.views {
+            view.unseen.push_back((key.clone(), row.clone()));
         }
     }
 
@@ -102,7 +152,8 @@ impl World {
             Act::Delete(name) => {
                 let key = mk_key(*name);
                 if self.stored.remove(&key).is_some() {
-                    self.unseen.push_back((key, None));
+                    self.conditions.remove(&key);
+                    self.announce(&key);
                 }
             }
             Act::Pool(place, ranges) => {
@@ -122,6 +173,7 @@ impl World {
             Act::Take(place, fate) => self.take(*place, *fate),
             Act::Relist => self.relist(),
             Act::Restart => self.restart(),
+            Act::TakeOver { waited } => self.take_over(*waited),
         }
     }
 
@@ -152,32 +204,50 @@ impl World {
             Edit::Class(other) => service.class = other.then(|| "other".into()),
         }
         service.resource_version = self.version.to_string().into();
-        self.unseen.push_back((key, Some(service.clone())));
+        self.announce(&key);
     }
 
     fn show_pool(&mut self, place: usize) {
         let name = mk_name(place);
         let pool = self.pools.get(&place).map(|ranges| Box::new(mk_pool(&name, RANGES[*ranges])));
-        self.ledger.apply(Change::Pool(name, pool));
+        for view in &mut self.views {
+            view.ledger.apply(Change::Pool(name.clone(), pool.clone()));
+        }
     }
 
+    /// The leader's watch shows one more change, and the other's may.
     fn show(&mut self) {
-        let Some((key, row)) = self.unseen.pop_front() else { return };
-        set(&mut self.seen, key.clone(), row.clone());
-        self.ledger.apply(match row {
-            Some(row) => Change::Service(Box::new(row)),
-            None => Change::ServiceGone(key),
-        });
+        let both = self.version.is_multiple_of(2);
+        for (place, view) in self.views.iter_mut().enumerate() {
+            if place != self.leader && !both {
+                continue;
+            }
+            let Some((key, row)) = view.unseen.pop_front() else { continue };
+            set(&mut view.seen, key.clone(), row.as_ref().map(|row| row.service.clone()));
+            view.ledger.apply(match row {
+                Some(row) => Change::Service(Box::new(row)),
+                None => Change::ServiceGone(key),
+            });
+        }
     }
 
     /// One step of the ledger. What it sends must not put an address where another one is.
     fn work(&mut self) -> bool {
-        let Some(effects) = self.ledger.step() else { return false };
+        let other = 1 - self.leader;
+        while let Some(effects) = self.views[other].ledger.step() {
+            let writes =
+                |effect: &Effect| matches!(effect, Effect::Write(_) | Effect::Event { .. });
+            assert!(!effects.iter().any(writes), "who stands by decides nothing");
+        }
+        let Some(effects) = self.lead().ledger.step() else { return false };
         for effect in effects {
             if let Effect::Write(write) = effect {
-                self.check(&write);
-                self.sent.push(write);
+                if !self.unguarded {
+                    self.check(&write);
+                }
                 self.written += 1;
+                self.moved += usize::from(write.balancer.is_some());
+                self.sent.push((self.term, write));
             }
         }
         true
@@ -186,17 +256,18 @@ impl World {
     /// An address that a write gives to a Service which does not show it yet must not be shown by
     /// another one, unless they may share it.
     fn check(&self, write: &StatusWrite) {
-        let Some(new) = self.seen.get(&write.key) else { panic!("writes for {}", write.key) };
-        let given: Vec<String> = write.addresses.iter().map(ToString::to_string).collect();
+        let view = &self.views[self.leader];
+        let Some(new) = view.seen.get(&write.key) else { panic!("writes for {}", write.key) };
+        let given = given(write);
         let has = self.stored.get(&write.key).map(shown).unwrap_or_default();
         for (key, service) in self.stored.iter().filter(|(key, _)| **key != write.key) {
             // A write on another version will be refused.
-            let underway = self.sent.iter().filter(|sent| {
+            let underway = self.sent.iter().map(|(_, sent)| sent).filter(|sent| {
                 sent.key == *key && sent.resource_version == service.resource_version
             });
-            let underway = underway.flat_map(|sent| &sent.addresses).map(ToString::to_string);
+            let underway = underway.flat_map(super::given);
             for ip in shown(service).into_iter().chain(underway) {
-                let old = self.seen.get(key).filter(|old| old.uid == service.uid);
+                let old = view.seen.get(key).filter(|old| old.uid == service.uid);
                 assert!(
                     !given.contains(&ip)
                         || has.contains(&ip)
@@ -212,7 +283,7 @@ impl World {
         if self.sent.is_empty() {
             return;
         }
-        let write = self.sent.remove(place % self.sent.len());
+        let (term, write) = self.sent.remove(place % self.sent.len());
         let key = write.key.clone();
         let result = match fate {
             Fate::Refused => WriteResult::Failed,
@@ -225,7 +296,10 @@ impl World {
                 Some(service) => {
                     self.version += 1;
                     store(service, &write, self.version);
-                    self.unseen.push_back((key.clone(), Some(service.clone())));
+                    if let Some(conditions) = &write.conditions {
+                        self.conditions.insert(key.clone(), Arc::clone(conditions));
+                    }
+                    self.announce(&key);
                     match fate {
                         Fate::AnswerLost => WriteResult::Conflict,
                         _ => WriteResult::Done(self.version.to_string().into()),
@@ -233,35 +307,67 @@ impl World {
                 }
             },
         };
-        if matches!(result, WriteResult::Failed | WriteResult::Conflict) {
-            self.undone.insert(key.clone());
+        if term != self.term {
+            // Who asked for it has forgotten.
+            return;
         }
-        self.ledger.apply(Change::Written(key, result));
+        let view = self.lead();
+        if matches!(result, WriteResult::Failed | WriteResult::Conflict) {
+            view.undone.insert(key.clone());
+        }
+        view.ledger.apply(Change::Written(key, result));
     }
 
     /// A list says what there is, and what is gone; what the watch had to show is part of it.
     fn relist(&mut self) {
-        self.unseen.clear();
-        for key in self.seen.keys().filter(|key| !self.stored.contains_key(*key)) {
-            self.ledger.apply(Change::ServiceGone(key.clone()));
+        let rows: Vec<Row> = self.stored.keys().map(|key| self.row(key)).collect();
+        let stored = self.stored.clone();
+        let view = self.lead();
+        view.unseen.clear();
+        for key in view.seen.keys().filter(|key| !stored.contains_key(*key)) {
+            view.ledger.apply(Change::ServiceGone(key.clone()));
         }
-        self.seen = self.stored.clone();
-        for service in self.stored.values().cloned() {
-            self.ledger.apply(Change::Service(Box::new(service)));
+        view.seen = stored;
+        for row in rows {
+            view.ledger.apply(Change::Service(Box::new(row)));
+        }
+    }
+
+    /// What was sent arrives.
+    fn let_arrive(&mut self) {
+        while !self.sent.is_empty() {
+            self.take(0, Fate::Answered);
         }
     }
 
     fn restart(&mut self) {
         // What the old process had sent arrives before the new one lists.
-        while !self.sent.is_empty() {
-            self.take(0, Fate::Answered);
-        }
-        self.ledger = Ledger::new(None);
+        self.let_arrive();
+        self.term += 1;
+        self.views[self.leader] = View::new(&self.options, true);
         for place in self.pools.keys().copied().collect::<Vec<_>>() {
             self.show_pool(place);
         }
-        self.seen.clear();
         self.relist();
+    }
+
+    fn take_over(&mut self, waited: bool) {
+        if waited {
+            self.let_arrive();
+        } else {
+            self.unguarded |= !self.sent.is_empty();
+        }
+        let old = self.lead();
+        old.ledger.stand_by();
+        old.undone.clear();
+        self.leader = 1 - self.leader;
+        self.term += 1;
+        self.lead().ledger.confirm();
+        // The new list does not say what is gone; what it lacks is.
+        let stored = self.stored.clone();
+        self.lead().seen.retain(|key, _| stored.contains_key(key));
+        self.relist();
+        self.lead().ledger.lead();
     }
 
     /// Lets everything come to rest; refused writes are tried again, as the owner does.
@@ -278,13 +384,14 @@ impl World {
                 busy = true;
                 self.take(0, Fate::Answered);
             }
-            while !self.unseen.is_empty() {
+            while !self.lead().unseen.is_empty() {
                 busy = true;
                 self.show();
             }
-            for key in std::mem::take(&mut self.undone) {
+            let view = self.lead();
+            for key in std::mem::take(&mut view.undone) {
                 busy = true;
-                self.ledger.apply(Change::Again(key));
+                view.ledger.apply(Change::Again(key));
             }
             if !busy {
                 return;
@@ -313,33 +420,44 @@ impl World {
                 let sound = self.pools_are_sound();
                 assert!(!shared || !sound || may_share(one, other), "{one:?}\n{other:?}");
             }
-            let held = self.ledger.allocator.assignment(&one.key);
+            let ledger = &self.views[self.leader].ledger;
+            let held = ledger.allocator.assignment(&one.key);
             let held: Option<Vec<String>> =
                 held.map(|held| held.ips.iter().map(ToString::to_string).collect());
             let shown = shown(one);
-            if !self.ledger.kept.addresses().any(|ip| shown.contains(&ip.to_string())) {
+            if !ledger.kept.addresses().any(|ip| shown.contains(&ip.to_string())) {
                 assert_eq!(held.unwrap_or_default(), shown, "memory and status of {}", one.key);
             }
         }
-        // Nobody waits for what he could have: asked again, everybody gets the same answer.
-        let (before, written) = (self.stored.clone(), self.written);
-        for key in before.keys() {
-            self.ledger.apply(Change::Again(key.clone()));
-        }
-        self.settle();
+        // Nobody waits for what he could have: asked again, everybody gets the same answer. Only its
+        // wording may have aged: a pool that lacked a family may have been used up since.
+        let (before, moved) = (self.stored.clone(), self.moved);
+        self.ask_all();
+        assert_eq!(self.moved, moved, "asked again, something moves");
+        let written = self.written;
+        self.ask_all();
         assert_eq!(self.written, written, "asked again, something is written");
         if !self.pools_are_sound() {
             // Which of two pools that overlap acts depends on which was there first.
             return;
         }
-        // A new process agrees.
+        // A new process agrees, and so does the other one.
         self.restart();
+        self.settle();
+        self.take_over(true);
         self.settle();
         let ingress = |all: &BTreeMap<ServiceKey, Service>| -> Vec<_> {
             all.values().map(|service| service.ingress.clone()).collect()
         };
         assert_eq!(ingress(&self.stored), ingress(&before), "a restart moves nothing");
         assert_eq!(self.written, written, "a restart writes nothing");
+    }
+
+    fn ask_all(&mut self) {
+        for key in self.stored.keys().cloned().collect::<Vec<_>>() {
+            self.lead().ledger.apply(Change::Again(key));
+        }
+        self.settle();
     }
 }
 
@@ -402,6 +520,7 @@ fn any_act() -> impl Strategy<Value = Act> {
         6 => (0..8usize, fate).prop_map(|(place, fate)| Act::Take(place, fate)),
         1 => Just(Act::Relist),
         1 => Just(Act::Restart),
+        1 => any::<bool>().prop_map(|waited| Act::TakeOver { waited }),
     ]
 }
 
@@ -411,8 +530,9 @@ proptest! {
     #[test]
     fn no_address_is_given_twice_and_all_comes_to_rest(
         acts in proptest::collection::vec(any_act(), 1..120),
+        conditions in any::<bool>(),
     ) {
-        let mut world = World::new();
+        let mut world = World::new(Options { conditions, ..Options::default() });
         for act in &acts {
             world.act(act);
         }
