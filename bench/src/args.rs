@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) quick: bool,
     /// Another implementation's controller, measured in the same way (needs the real Kubernetes)
-    #[arg(long, requires = "speaker")]
+    #[arg(long, requires_all = ["speaker", "manifests"])]
     pub(crate) controller: Option<PathBuf>,
     /// Its speaker
     #[arg(long, requires = "controller")]

@@ -47,18 +47,9 @@ impl Processes {
     /// starts while the name is taken.
     pub(crate) fn find(&self, name: &str) -> Result<Arc<Process>> {
         let all = self.0.lock();
-        if let Some(entry) = all.get(name) {
-            return Ok(Arc::clone(&entry.process));
-        }
-        let is_numbered = |other: &str| {
-            let number = other.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
-            number.is_some_and(|number| number.parse::<u8>().is_ok())
-        };
-        let mut numbered = all.iter().filter(|(other, _)| is_numbered(other));
-        match (numbered.next(), numbered.next()) {
-            (Some((_, entry)), None) => Ok(Arc::clone(&entry.process)),
-            _ => Err(Error::unknown("process", name, all.keys().map(String::as_str))),
-        }
+        let found = best(all.keys().map(String::as_str), name).and_then(|name| all.get(name));
+        let unknown = || Error::unknown("process", name, all.keys().map(String::as_str));
+        found.map(|entry| Arc::clone(&entry.process)).ok_or_else(unknown)
     }
 
     /// All.
@@ -76,5 +67,33 @@ impl Processes {
     /// Ends all that nobody else holds.
     pub(crate) fn clear(&self) {
         self.0.lock().clear();
+    }
+}
+
+fn best<'a>(mut names: impl Iterator<Item = &'a str> + Clone, wanted: &str) -> Option<&'a str> {
+    let is_numbered = |name: &&str| {
+        let number = name.strip_prefix(wanted).and_then(|rest| rest.strip_prefix('-'));
+        number.is_some_and(|number| number.parse::<u8>().is_ok())
+    };
+    let mut numbered = names.clone().filter(is_numbered);
+    names.find(|name| *name == wanted).or_else(|| match (numbered.next(), numbered.next()) {
+        (Some(name), None) => Some(name),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::itself(&["controller", "controller-2"], Some("controller"))]
+    #[case::its_successor(&["controller-2", "etcd"], Some("controller-2"))]
+    #[case::one_of_two(&["controller-2", "controller-3"], None)]
+    #[case::another(&["controller-manager", "my-controller"], None)]
+    fn a_successor_goes_by_the_name(#[case] names: &[&str], #[case] found: Option<&str>) {
+        assert_eq!(best(names.iter().copied(), "controller"), found);
     }
 }

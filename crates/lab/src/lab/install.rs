@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{FOLDER, Lab, NAMESPACE, random_secret};
+use super::{FOLDER, Lab, NAMESPACE, log, random_secret};
 use crate::api::{Ref, wait_until};
 use crate::control::{Control, base64};
 use crate::error::{Error, Result};
@@ -75,7 +75,10 @@ impl Lab {
         wait_until("all Pods run", limit, || {
             let (wanted, running) = (self.wanted_pods()?, self.processes.own().len());
             let complete = running == wanted;
-            Ok(if complete { Ok(()) } else { Err(format!("{running} of {wanted}")) })
+            let said = fs::read_to_string(log("kubelet")).unwrap_or_default();
+            let last = said.lines().last().unwrap_or("nothing");
+            let lacking = || format!("{running} of {wanted}; kubelet said last: {last}");
+            Ok(if complete { Ok(()) } else { Err(lacking()) })
         })?;
         for (process, readiness) in self.processes.own() {
             wait_until(&format!("{} is ready", process.name()), limit, || {
