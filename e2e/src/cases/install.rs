@@ -162,6 +162,10 @@ fn upstream(stage: &mut Stage) -> Result<()> {
         stage.rolled_out(&before).map_err(|error| fail(format!("{name}: {error}")))?;
         expect_kept(stage, &kept).map_err(|error| fail(format!("{name}: {error}")))?;
         steadiness.expect_from_anybody()?;
+        if name != "ours" {
+            // Their roles grant no `patch` of a status.
+            stage.wait_for_line("controller", 0, &["services/status", "using update"])?;
+        }
     }
     Ok(())
 }
