@@ -15,6 +15,7 @@ pub mod admin;
 pub mod certs;
 pub mod client;
 pub mod clock;
+pub mod configuration_state;
 pub mod election;
 pub mod events;
 pub mod inbox;

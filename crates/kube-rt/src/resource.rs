@@ -45,6 +45,11 @@ impl Resource {
         Self { group: K::group(&()), version: K::version(&()), plural: K::plural(&()) }
     }
 
+    /// The resource `plural` of `group` at `version`.
+    pub fn new(group: &'static str, version: &'static str, plural: &'static str) -> Self {
+        Self { group: group.into(), version: version.into(), plural: plural.into() }
+    }
+
     /// The URL path of the collection in `namespace` (`None` for cluster-wide kinds).
     pub fn collection(&self, namespace: Option<&str>) -> String {
         let mut path = if self.group.is_empty() {

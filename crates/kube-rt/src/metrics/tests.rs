@@ -54,16 +54,19 @@ fn speaker_names_and_types() {
     let mut registry = Registry::default();
     let metrics = SpeakerMetrics::register(&mut registry);
     metrics.announced(&mk_labels());
-    metrics.layer2("192.0.2.1".parse().unwrap());
+    let ip = "192.0.2.1".parse().unwrap();
+    metrics.layer2(ip);
+    metrics.conflict(ip);
+    metrics.rival(ip);
     assert_eq!(
         mk_types(&registry),
         [
             "metallb_speaker_announced gauge",
             "metallb_layer2_requests_received counter",
             "metallb_layer2_responses_sent counter",
-            "metallb_layer2_two_owners counter",
-            "metallb_layer2_address_conflicts counter",
             "metallb_layer2_gratuitous_sent counter",
+            "metallb_layer2_address_conflicts counter",
+            "metallb_layer2_two_owners counter",
         ]
     );
 }

@@ -1,0 +1,144 @@
+//! The rules by table, the writer against a scripted server.
+
+use rstest::rstest;
+
+use super::*;
+use crate::script::{Script, mk_script};
+
+const PATH: &str = "/apis/metallb.io/v1beta1/namespaces/ns/configurationstates";
+
+#[rstest]
+#[case::k_020_none(json!([]), "Unknown", "")]
+#[case::k_021_two_true(
+    json!([{ "status": "True", "reason": "Reconciled" }, { "status": "True" }]), "Valid", "")]
+#[case::k_022_one_false(
+    json!([
+        { "status": "False", "reason": "ConfigurationError", "message": "a" },
+        { "status": "True" },
+    ]), "Invalid", "a")]
+#[case::two_false(
+    json!([
+        { "status": "False", "reason": "ConfigurationError", "message": "a" },
+        { "status": "False", "reason": "ConfigurationError", "message": "b" },
+    ]), "Invalid", "a\nb")]
+#[case::other_reason(json!([{ "status": "False", "reason": "UnknownError" }]), "Valid", "")]
+fn result_follows_from_the_conditions(
+    #[case] conditions: Value,
+    #[case] expected: &str,
+    #[case] summary: &str,
+) {
+    assert_eq!(result(&conditions), (expected, summary.to_owned()));
+}
+
+fn mk_reporter() -> (Reporter, Script) {
+    let (client, script) = mk_script();
+    let settings = Settings {
+        namespace: "ns".to_owned(),
+        name: "controller".to_owned(),
+        labels: vec![("metallb.io/component-type", "controller".to_owned())],
+        pod: Some(("pod-1".to_owned(), "u-1".to_owned())),
+        manager: "poolReconciler",
+    };
+    let clock = WallClock::from_fn(|| jiff::Timestamp::from_second(1_800_000_000).unwrap());
+    let reporter = Reporter::spawn(client, settings, clock, || true, CancellationToken::new());
+    (reporter, script)
+}
+
+/// The object as the server has it once created, with `status`.
+fn mk_object(status: &Value) -> Value {
+    json!({
+        "metadata": {
+            "name": "controller",
+            "labels": { "metallb.io/component-type": "controller" },
+            "ownerReferences":
+                [{ "apiVersion": "v1", "kind": "Pod", "name": "pod-1", "uid": "u-1" }],
+        },
+        "status": status,
+    })
+}
+
+fn mk_condition(error: Option<&str>) -> Condition {
+    Condition { kind: "poolReconcilerValid", error: error.map(str::to_owned) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn k_019_missing_object_is_created_with_owner_and_labels_and_begins_unknown() {
+    let (_reporter, mut script) = mk_reporter();
+    let call = script.next().await;
+    assert_eq!(call.line(), format!("GET {PATH}/controller"));
+    call.fail(404, "none");
+    let call = script.next().await;
+    assert_eq!(call.line(), format!("POST {PATH}"));
+    assert_eq!(call.body["metadata"]["ownerReferences"][0]["uid"], "u-1");
+    call.ok(&mk_object(&Value::Null));
+    let call = script.next().await;
+    assert_eq!(call.line(), format!("PATCH {PATH}/controller/status"));
+    assert_eq!(call.body["status"], json!({ "result": "Unknown", "errorSummary": "" }));
+    call.ok(&json!({}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn conditions_are_applied_as_upstreams_manager_and_the_result_follows() {
+    let (reporter, mut script) = mk_reporter();
+    reporter.post(vec![mk_condition(Some("pool1: no prefixes"))]);
+    let unknown = json!({ "result": "Unknown", "errorSummary": "" });
+    script.next().await.ok(&mk_object(&unknown));
+    let call = script.next().await;
+    assert_eq!(call.content_type, "application/apply-patch+yaml");
+    assert_eq!(call.query("fieldManager"), Some("poolReconciler"));
+    assert_eq!(call.query("force"), Some("true"));
+    let condition = &call.body["status"]["conditions"][0];
+    assert_eq!(condition["reason"], "ConfigurationError");
+    assert_eq!(condition["message"], "configuration error: pool1: no prefixes");
+    assert_eq!(condition["lastTransitionTime"], "2027-01-15T08:00:00Z");
+    let mut status = call.body["status"].clone();
+    status["result"] = "Unknown".into();
+    call.ok(&mk_object(&status));
+    let call = script.next().await;
+    assert_eq!(
+        call.body["status"],
+        json!({ "result": "Invalid", "errorSummary": "configuration error: pool1: no prefixes" })
+    );
+    call.ok(&json!({}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_there_already_is_not_written_and_a_burst_is_one_write() {
+    let (reporter, mut script) = mk_reporter();
+    reporter.post(vec![mk_condition(None)]);
+    let condition = json!({
+        "type": "poolReconcilerValid", "status": "True", "reason": "Reconciled", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    let valid = json!({ "conditions": [condition], "result": "Valid", "errorSummary": "" });
+    script.next().await.ok(&mk_object(&valid));
+    assert!(script.is_quiet().await);
+    for n in 0..100 {
+        reporter.post(vec![mk_condition(Some(&n.to_string()))]);
+    }
+    let begun = tokio::time::Instant::now();
+    let call = script.next().await;
+    assert!(begun.elapsed() >= DEBOUNCE);
+    assert_eq!(call.method, http::Method::GET);
+    call.ok(&mk_object(&valid));
+    let call = script.next().await;
+    let message = &call.body["status"]["conditions"][0]["message"];
+    assert_eq!(message, "configuration error: 99");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleted_object_comes_back_with_its_conditions() {
+    let (reporter, mut script) = mk_reporter();
+    reporter.post(vec![mk_condition(None)]);
+    for _ in 0..2 {
+        script.next().await.fail(404, "none");
+        script.next().await.ok(&mk_object(&Value::Null));
+        let call = script.next().await;
+        assert_eq!(call.content_type, "application/apply-patch+yaml");
+        let status = call.body["status"].clone();
+        call.ok(&mk_object(&status));
+        let call = script.next().await;
+        assert_eq!(call.body["status"]["result"], "Valid");
+        call.ok(&json!({}));
+    }
+}
