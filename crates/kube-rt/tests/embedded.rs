@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use ferrolb_embedded_api::{Config, EmbeddedApi};
+use ferrolb_kube_rt::election::{Election, Leadership, Role, Settings};
 use ferrolb_kube_rt::events::{EventType, ObjectRef, Recorder};
 use ferrolb_kube_rt::status::{Action, Outcome, Write, Writer};
 use ferrolb_kube_rt::watch::{self, Update, Watch, WatchSpec};
@@ -14,6 +15,7 @@ use k8s_openapi::api::core::v1::{Event, Service};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 async fn mk_client(server: &EmbeddedApi) -> Client {
     client::install_crypto();
@@ -164,4 +166,39 @@ async fn repeated_event_is_one_object_with_a_count() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// A candidate called `identity`.
+fn mk_candidate(client: &Client, identity: &str) -> Leadership {
+    let settings = Settings::new("default", identity);
+    Election::new(client.clone(), settings).spawn(CancellationToken::new())
+}
+
+async fn leading(leadership: &mut Leadership) {
+    let leads = async { while leadership.changed().await != Role::Leading {} };
+    tokio::time::timeout(Duration::from_secs(30), leads).await.unwrap();
+}
+
+#[tokio::test]
+async fn lease_goes_from_one_to_the_next_on_release_and_after_a_crash() {
+    let server = EmbeddedApi::start(&Config::default()).unwrap();
+    let client = mk_client(&server).await;
+    let mut first = mk_candidate(&client, "first");
+    leading(&mut first).await;
+    let mut second = mk_candidate(&client, "second");
+    assert_eq!(second.changed().await, Role::Following { leader: Some("first".into()) });
+    assert!(first.may_write() && !second.may_write());
+
+    first.release().await;
+    assert!(!first.may_write());
+    let released = tokio::time::Instant::now();
+    leading(&mut second).await;
+    assert!(released.elapsed() < Duration::from_secs(5), "not waited out");
+
+    // All handles gone is as good as dead.
+    let mut third = mk_candidate(&client, "third");
+    assert_eq!(third.changed().await, Role::Following { leader: Some("second".into()) });
+    drop(second);
+    leading(&mut third).await;
+    assert!(third.may_write());
 }
