@@ -29,11 +29,11 @@ mod status;
 mod topics;
 mod writes;
 
-pub use admission::{Admission, Store, Unreadable, convert, review};
+pub use admission::{Admission, Store, admit, routes};
 pub use converge::{Decision, Kept, Note, Outcome, Rules, converge};
 pub use ledger::{Balancer, Change, Effect, Ledger, Options, ServiceRef, StatusWrite, WriteResult};
 pub use owner::{Controller, Duties};
 pub use row::Row;
 pub use run::{Error, run};
-pub use settings::Settings;
+pub use settings::{Memberlist, Mode, Settings, Webhooks};
 pub use standing::{NOT_ANNOUNCED, REASONS, Standing};

@@ -12,13 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferrolb_addr::Family;
+use ferrolb_api::conditions::POOL_RECONCILER_VALID;
 use ferrolb_api::names;
 use ferrolb_api::reasons::EventReason;
 use ferrolb_ipam::{Counters, ServiceKey};
 use ferrolb_kube_rt::clock::WallClock;
+use ferrolb_kube_rt::configuration_state::{Condition, Reporter};
 use ferrolb_kube_rt::election::{Leadership, Role};
 use ferrolb_kube_rt::events::{ObjectRef, Recorder};
-use ferrolb_kube_rt::metrics::{ClientMetrics, ControllerMetrics, PoolUsage, Registry};
+use ferrolb_kube_rt::metrics::{
+    ClientMetrics, ControllerMetrics, ElectionMetrics, PendingMetrics, PoolUsage, Registry,
+};
 use ferrolb_kube_rt::probes::{Probes, Pulse};
 use ferrolb_kube_rt::{Inbox, Post, inbox};
 use ferrolb_model::Problem;
@@ -57,6 +61,8 @@ pub struct Duties {
     pub options: Options,
     /// Who leads among several; none: this process does.
     pub leadership: Option<Leadership>,
+    /// Who is told what the configuration is worth.
+    pub reporter: Option<Reporter>,
     /// The time for conditions.
     pub clock: WallClock,
 }
@@ -80,6 +86,8 @@ pub struct Controller {
     post: Post<Topic, Message>,
     metrics: ControllerMetrics,
     client_metrics: ClientMetrics,
+    pending_metrics: PendingMetrics,
+    election_metrics: ElectionMetrics,
     /// Watches that have not said everything yet.
     missing: BTreeSet<(&'static str, u64)>,
     /// Kinds of reports that were not all heard yet.
@@ -112,6 +120,8 @@ impl Controller {
             post,
             metrics,
             client_metrics,
+            pending_metrics: PendingMetrics::register(registry),
+            election_metrics: ElectionMetrics::register(registry),
             missing: watches.required().into_iter().collect(),
             unheard: REPORTS.into(),
             origin: Instant::now(),
@@ -199,6 +209,7 @@ impl Controller {
     fn lead(&mut self) {
         self.terms += 1;
         self.in_office = true;
+        self.election_metrics.set_leading(true);
         let (writes, post, term) = (self.writes.clone(), self.post.clone(), self.terms);
         tokio::spawn(async move {
             writes.idle().await;
@@ -216,6 +227,7 @@ impl Controller {
 
     fn follow(&mut self) {
         self.in_office = false;
+        self.election_metrics.set_leading(false);
         self.confirming = false;
         if !self.ledger.leads() {
             return;
@@ -332,12 +344,13 @@ impl Controller {
                     None => self.metrics.remove_pool(pool.as_str()),
                 }
             }
-            Effect::Pending(reason, count) => debug!(reason, count, "Services wait"),
+            Effect::Pending(reason, count) => self.pending_metrics.set(&reason, count),
             Effect::Configured { new_problems, stale } => {
                 self.client_metrics.config_loaded(stale);
                 for problem in &new_problems {
                     self.complain(problem);
                 }
+                self.judge();
                 info!(event = "configLoaded", stale, "configuration taken over");
             }
             Effect::Retired(key) => {
@@ -359,6 +372,16 @@ impl Controller {
             }
         }
         self.writes.service(write);
+    }
+
+    /// Says on the `ConfigurationState` what the pools are worth.
+    fn judge(&self) {
+        let Some(reporter) = &self.duties.reporter else { return };
+        let problems = self.ledger.config().problems.iter();
+        let of_pools = problems.filter(|problem| problem.kind == Kind::IpAddressPool);
+        let messages: Vec<_> = of_pools.map(|problem| problem.message.as_str()).collect();
+        let error = (!messages.is_empty()).then(|| messages.join("\n"));
+        reporter.post(vec![Condition { kind: POOL_RECONCILER_VALID, error }]);
     }
 
     /// Says in the log and on the object what is wrong with it.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
+use ferrolb_kube_rt::tls;
 
 use super::gostyle::boolean;
 
@@ -83,6 +84,12 @@ pub(crate) fn later(pairs: &[(&'static str, &str)]) -> Vec<LaterFlag> {
 }
 
 impl SharedArgs {
+    /// What the TLS flags ask for; what the library lacks is refused by name.
+    pub(crate) fn tls(&self) -> Result<tls::Options, tls::OptionsError> {
+        let Self { tls_min_version, tls_cipher_suites, tls_curve_preferences, .. } = self;
+        tls::Options::parse(tls_min_version, tls_cipher_suites, tls_curve_preferences)
+    }
+
     /// Flags of this group that are set and have no effect yet.
     pub(crate) fn later(&self) -> Vec<LaterFlag> {
         later(&[

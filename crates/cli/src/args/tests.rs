@@ -17,6 +17,13 @@ fn speaker(line: &str) -> SpeakerArgs {
     }
 }
 
+fn controller(line: &str) -> ControllerArgs {
+    match command(&format!("ferrolb controller {line}")).unwrap() {
+        Command::Controller(args) => *args,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn definitions_are_consistent() {
     Cli::command().debug_assert();
@@ -64,14 +71,34 @@ fn booleans(#[case] line: &str, #[case] expected: bool) {
 }
 
 #[test]
-fn flags_of_later_versions_are_accepted_and_named() {
-    let Command::Controller(args) =
-        command("ferrolb controller --webhook-mode=disabled --cert-dir=/certs").unwrap()
-    else {
-        panic!()
-    };
+fn flags_without_effect_are_accepted_and_named() {
+    let args = controller("--webhook-mode=disabled --cert-dir=/certs --webhook-http2");
     let named: Vec<_> = args.later().iter().map(|flag| (flag.flag, flag.value.clone())).collect();
-    assert_eq!(named, [("cert-dir", "/certs".to_owned()), ("webhook-mode", "disabled".to_owned())]);
+    assert_eq!(named, [("webhook-http2", "true".to_owned())]);
+}
+
+#[test]
+fn flags_of_the_controller_reach_their_settings() {
+    let args = controller(
+        "--namespace=x --pod-name=ctl-1 --webhook-mode=onlywebhook --cert-dir=/certs \
+         --disable-cert-rotation --ml-secret-name=talk --deployment=controller --lb-class=c \
+         --service-conditions=false --metrics-cert-dir=/metrics --tls-min-version=VersionTLS12",
+    );
+    let settings = args.settings().unwrap();
+    assert_eq!(settings.mode, ferrolb_controller::Mode::Webhooks);
+    assert_eq!((settings.identity.as_str(), settings.namespace.as_str()), ("ctl-1", "x"));
+    assert_eq!((settings.webhooks.rotate, settings.webhooks.port), (false, 9443));
+    assert_eq!(settings.webhooks.secret, "metallb-webhook-cert");
+    assert_eq!(settings.memberlist.unwrap().deployment, "controller");
+    assert!(!settings.options.conditions && settings.metrics_certificate.is_some());
+    let refused = controller("--namespace=x --tls-cipher-suites=TLS_RSA_WITH_RC4_128_SHA");
+    let why = refused.settings().unwrap_err().to_string();
+    assert!(why.contains("tls-cipher-suites"), "{why}");
+}
+
+#[test]
+fn k_079_the_health_port_is_positive() {
+    assert_eq!(controller("--namespace=x").settings().unwrap().health_port, 17472);
 }
 
 #[rstest]

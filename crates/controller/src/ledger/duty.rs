@@ -66,9 +66,10 @@ impl Ledger {
         self.duty == Duty::Leading
     }
 
-    /// Figures of all pools, gone for good: nobody but the leader knows them.
+    /// All figures, blank: nobody but the leader knows them.
     pub fn blank_figures(&self) -> impl Iterator<Item = Effect> {
-        self.config.pools.keys().map(|pool| Effect::Figures(pool.clone(), None))
+        let pools = self.config.pools.keys().map(|pool| Effect::Figures(pool.clone(), None));
+        pools.chain(self.pending.reasons().map(|reason| Effect::Pending(reason.to_owned(), 0)))
     }
 
     fn review(&mut self) {

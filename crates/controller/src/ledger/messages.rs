@@ -65,7 +65,7 @@ pub enum Effect {
     /// Figures of a pool changed; none: the pool is gone.
     Figures(PoolName, Option<Counters>),
     /// So many Services wait in vain for this reason.
-    Pending(String, u64),
+    Pending(String, usize),
     /// A configuration was taken over that differs from the one before.
     Configured {
         /// Problems that were not there before.

@@ -8,7 +8,7 @@ use ferrolb_ipam::ServiceKey;
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     of: HashMap<ServiceKey, String>,
-    count: BTreeMap<String, u64>,
+    count: BTreeMap<String, usize>,
     touched: BTreeSet<String>,
 }
 
@@ -31,8 +31,13 @@ impl Pending {
         }
     }
 
+    /// Every reason that was ever given.
+    pub(super) fn reasons(&self) -> impl Iterator<Item = &str> {
+        self.count.keys().map(String::as_str)
+    }
+
     /// The counts that changed since the last call.
-    pub(super) fn take_touched(&mut self) -> Vec<(String, u64)> {
+    pub(super) fn take_touched(&mut self) -> Vec<(String, usize)> {
         let touched = std::mem::take(&mut self.touched);
         touched
             .into_iter()

@@ -93,9 +93,16 @@ impl World {
     }
 
     pub(crate) fn start_with(&self, options: Options, leadership: Option<Leadership>) -> Running {
+        // Applying is beyond the embedded server, so nothing is reported.
+        let reporter = None;
         let mut registry = Registry::default();
-        let duties =
-            Duties { namespace: NAMESPACE.into(), options, leadership, clock: WallClock::system() };
+        let duties = Duties {
+            namespace: NAMESPACE.into(),
+            options,
+            leadership,
+            reporter,
+            clock: WallClock::system(),
+        };
         let probes = Probes::new();
         let controller = Controller::start(self.client.clone(), duties, &mut registry, &probes);
         let (stop, stopped) = oneshot::channel();
