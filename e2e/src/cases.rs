@@ -2,6 +2,7 @@
 
 mod allocation;
 mod bad_input;
+mod conflicts;
 mod embedded;
 mod endpoints;
 mod examples;
@@ -42,6 +43,7 @@ pub(crate) fn of(shape: Shape) -> Vec<Case> {
             metrics::CASES,
             bad_input::CASES,
             fail_over::CASES,
+            conflicts::CASES,
             processes::CASES,
             walkthrough::CASES,
             install::CASES,

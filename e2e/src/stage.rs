@@ -12,9 +12,9 @@ use ferrolb_lab::api::{Api, Ref, wait_until};
 use ferrolb_lab::command::Output;
 use ferrolb_lab::fault::Cable;
 use ferrolb_lab::manifests::Manifests;
-use ferrolb_lab::plan::Role;
+use ferrolb_lab::plan::{Lan, Role};
 use ferrolb_lab::process::Signal;
-use ferrolb_lab::{Error, Lab, NAMESPACE, Result};
+use ferrolb_lab::{Error, Host, Lab, NAMESPACE, Result};
 use serde_json::{Value, json};
 
 use crate::audit::{self, Audit, Request};
@@ -67,6 +67,14 @@ impl Stage {
     /// The lab.
     pub(crate) fn lab(&self) -> &Lab {
         &self.lab
+    }
+
+    /// A host outside the cluster, on LAN 1.
+    pub(crate) fn guest(&mut self) -> Result<Host> {
+        match self.lab.host("guest1") {
+            Ok(guest) => Ok(guest.clone()),
+            Err(_) => self.lab.add_guest(Lan::One),
+        }
     }
 
     /// The API server, as the administrator.

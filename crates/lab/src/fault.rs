@@ -63,20 +63,27 @@ pub fn partition(lan: Lan, hosts: &[&Host]) -> Result<()> {
 
 /// Drops a share of the UDP datagrams that arrive for a port at a host, at random.
 pub fn lose(host: &Host, port: u16, percent: u8) -> Result<()> {
-    let rules = format!(
-        "table inet lab_loss\n\
-         delete table inet lab_loss\n\
-         table inet lab_loss {{\n\
-         chain input {{\n\
-         type filter hook input priority -300\n\
-         udp dport {port} numgen random mod 100 < {percent} drop\n\
-         }}\n\
-         }}\n"
-    );
+    filter(host, &[("input", format!("udp dport {port} numgen random mod 100 < {percent} drop"))])
+}
+
+/// Drops every UDP datagram for a port, whether it comes to the host or leaves it.
+pub fn block(host: &Host, port: u16) -> Result<()> {
+    let rule = format!("udp dport {port} drop");
+    filter(host, &[("input", rule.clone()), ("output", rule)])
+}
+
+fn filter(host: &Host, chains: &[(&str, String)]) -> Result<()> {
+    let mut rules =
+        "table inet lab_loss\ndelete table inet lab_loss\ntable inet lab_loss {\n".to_owned();
+    for (hook, rule) in chains {
+        let chain = format!("chain {hook} {{\ntype filter hook {hook} priority -300\n{rule}\n}}\n");
+        rules.push_str(&chain);
+    }
+    rules.push_str("}\n");
     host.netns.success(&Run::new(["nft", "-f", "-"]).input(rules)).map(drop)
 }
 
-/// Undoes [`lose`].
+/// Undoes [`lose`] and [`block`].
 pub fn lose_nothing(host: &Host) -> Result<()> {
     let rules = "table inet lab_loss\ndelete table inet lab_loss\n";
     host.netns.success(&Run::new(["nft", "-f", "-"]).input(rules)).map(drop)

@@ -1,0 +1,167 @@
+//! Somebody else speaks for an address: a stranger on the network, or one of our own nodes.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ferrolb_addr::Family;
+use ferrolb_lab::api::wait_until;
+use ferrolb_lab::plan::Lan;
+use ferrolb_lab::{Host, Result, fault};
+
+use super::case;
+use crate::manifest::{advertisement, pool, service};
+use crate::stage::{PATIENCE, Stage, check, fail};
+use crate::suite::Case;
+
+pub(super) const CASES: &[Case] = &[
+    case("stranger_has_address_v4", "warn: announced all the same, and the Service says who", v4),
+    case("stranger_has_address_v6", "the same over IPv6", v6),
+    case(
+        "stranger_takes_address",
+        "a claim is told, and answered by one frame in ten seconds",
+        takes,
+    ),
+    case("stranger_refused", "refuse: not announced while a stranger has it", refused),
+    case(
+        "nodes_deaf_to_each_other",
+        "two answer for a moment, then the first of the election",
+        deaf,
+    ),
+];
+
+/// UDP port of speakers.
+const PORT: u16 = 7946;
+const REQUEST: &str = "metallb.io/loadBalancerIPs";
+
+fn v4(stage: &mut Stage) -> Result<()> {
+    had(stage, "172.30.1.205", "IPv4")
+}
+
+fn v6(stage: &mut Stage) -> Result<()> {
+    had(stage, "fd00:172:30:1::205", "IPv6")
+}
+
+fn had(stage: &mut Stage, address: &str, family: &str) -> Result<()> {
+    let ip: IpAddr = address.parse().map_err(|_| fail(address))?;
+    let stranger = Stranger::with(stage, ip)?;
+    asked_for(stage, address, family)?;
+    stage.expect_addresses("web", &[address])?;
+    stage.expect_event("web", "AddressConflict", &[&stranger.mac(), "announced all the same"])?;
+    wait_until("a node and the stranger answer", PATIENCE, || {
+        let answerers = stage.answerers(Lan::One, ip)?;
+        Ok(if answerers.len() == 2 { Ok(()) } else { Err(format!("{answerers:?}")) })
+    })?;
+    stranger.gone()
+}
+
+fn takes(stage: &mut Stage) -> Result<()> {
+    let (address, ip) = ("172.30.1.206", IpAddr::from([172, 30, 1, 206]));
+    asked_for(stage, address, "IPv4")?;
+    stage.announced("web", Lan::One, ip)?;
+    // Until the node has said unasked what it says unasked anyway.
+    thread::sleep(Duration::from_secs(4));
+    let watch = stage.watch(Lan::One, ip)?;
+    let stranger = Stranger::with(stage, ip)?;
+    stranger.claim(stage)?;
+    stage.expect_event("web", "AddressConflict", &[&stranger.mac(), "announced here too"])?;
+    thread::sleep(Duration::from_millis(500));
+    let claimed = Instant::now();
+    stranger.claim(stage)?;
+    stranger.claim(stage)?;
+    thread::sleep(Duration::from_millis(500));
+    let heard = watch.stop()?;
+    let defences = heard.sightings.iter().filter(|sighting| {
+        let foreign = stage.lab().host_with_mac(sighting.mac).map(Host::name);
+        !sighting.answer && foreign.is_some_and(|name| name.starts_with("node"))
+    });
+    let late = defences.clone().filter(|sighting| sighting.at > claimed).count();
+    check(defences.count() > 0, || format!("nobody defended: {heard:?}"))?;
+    check(late == 0, || format!("defended {late} times within ten seconds"))?;
+    stranger.gone()
+}
+
+fn refused(stage: &mut Stage) -> Result<()> {
+    stage.with_flag("DaemonSet", "speaker", "--address-conflicts=refuse", |stage| {
+        let ip = IpAddr::from([172, 30, 1, 207]);
+        let stranger = Stranger::with(stage, ip)?;
+        asked_for(stage, "172.30.1.207", "IPv4")?;
+        stage.expect_event("web", "AddressConflict", &[&stranger.mac(), "not announced"])?;
+        let answerers = stage.answerers(Lan::One, ip)?;
+        let only = BTreeSet::from([stranger.host.name().to_owned()]);
+        check(answerers == only, || format!("{answerers:?} answer"))?;
+        stage.expect_no_status("web")?;
+        stranger.gone()
+    })
+}
+
+fn deaf(stage: &mut Stage) -> Result<()> {
+    asked_for(stage, "172.30.1.208", "IPv4")?;
+    let ip = IpAddr::from([172, 30, 1, 208]);
+    let owner = stage.announced("web", Lan::One, ip)?;
+    let host = stage.lab().host(&owner)?;
+    let watch = stage.watch(Lan::One, ip)?;
+    fault::block(host, PORT)?;
+    stage.wait_for_line(&format!("speaker-{owner}"), 0, &["twoOwners"])?;
+    // Whoever had to yield has done so; ours is the first of the election and goes on.
+    thread::sleep(Duration::from_secs(2));
+    for _ in 0..4 {
+        let answerers = stage.answerers(Lan::One, ip)?;
+        check(answerers == BTreeSet::from([owner.clone()]), || format!("{answerers:?} answer"))?;
+        thread::sleep(Duration::from_millis(500));
+    }
+    let heard = watch.stop()?;
+    let mac = host.mac(Lan::One);
+    let others: Vec<Instant> =
+        heard.answers().filter(|answer| answer.mac != mac).map(|answer| answer.at).collect();
+    let (Some(first), Some(last)) = (others.first(), others.last()) else {
+        return Err(fail("nobody took over, nothing was tried"));
+    };
+    let both = last.duration_since(*first);
+    check(both < Duration::from_secs(3), || format!("two answered for {both:?}"))?;
+    fault::lose_nothing(host)?;
+    stage.expect_owner(ip, &owner)
+}
+
+fn asked_for(stage: &Stage, address: &str, family: &str) -> Result<()> {
+    stage.apply(&pool("web", &["172.30.1.200-172.30.1.209", "fd00:172:30:1::200/124"]))?;
+    stage.apply(&advertisement("all"))?;
+    let web = service("web").families("SingleStack", &[family]);
+    stage.apply(&web.annotate(REQUEST, address))
+}
+
+/// A host outside the cluster that has an address.
+struct Stranger {
+    host: Host,
+    address: String,
+}
+
+impl Stranger {
+    fn with(stage: &mut Stage, ip: IpAddr) -> Result<Self> {
+        let (host, prefix) = (stage.guest()?, if ip.is_ipv4() { 32 } else { 128 });
+        let address = format!("{ip}/{prefix}");
+        host.success(["ip", "address", "replace", &address, "dev", "eth0", "nodad"])?;
+        Ok(Self { host, address })
+    }
+
+    fn mac(&self) -> String {
+        self.host.mac(Lan::One).to_string()
+    }
+
+    /// Asks for a neighbour in the name of the address, as any host does before it sends from it.
+    fn claim(&self, stage: &Stage) -> Result<()> {
+        let neighbour = stage.client(Lan::One)?.address(Lan::One, Family::V4);
+        let source = self.address.trim_end_matches("/32");
+        let route = format!("{neighbour}/32");
+        self.host.success(["ip", "route", "replace", &route, "dev", "eth0", "src", source])?;
+        self.host.success(["ip", "neighbour", "flush", "dev", "eth0"])?;
+        // Nobody listens there: the question before it is all that is wanted.
+        let _refused = self.host.http(SocketAddr::new(neighbour, 9), "/", Duration::from_secs(1));
+        Ok(())
+    }
+
+    fn gone(self) -> Result<()> {
+        self.host.success(["ip", "address", "del", &self.address, "dev", "eth0"]).map(drop)
+    }
+}
