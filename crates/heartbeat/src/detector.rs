@@ -124,6 +124,15 @@ impl Detector {
         }
     }
 
+    /// Whether nodes that send no heartbeats and take over at once are candidates too. While they
+    /// are, so does this one: no hold-down, and no waiting for a first peer where none is listed.
+    pub fn set_preempting(&mut self, now: Duration, preempting: bool) {
+        self.now = self.now.max(now);
+        if std::mem::replace(&mut self.own.preempting, preempting) != preempting {
+            self.unjudged.get_or_insert(now);
+        }
+    }
+
     /// A datagram that arrived at `received` (the kernel's time, not the reader's). Judges nothing.
     pub fn handle_datagram(&mut self, received: Duration, datagram: &[u8]) {
         self.now = self.now.max(received);

@@ -30,6 +30,8 @@ pub(crate) struct Own {
     /// Whether peers remember the death of a former life.
     pub(crate) died_before: bool,
     pub(crate) drain: Option<Drain>,
+    /// Whether candidates of another kind take over at once.
+    pub(crate) preempting: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,6 +61,7 @@ impl Own {
             met: None,
             died_before: false,
             drain: None,
+            preempting: false,
         }
     }
 
@@ -114,7 +117,9 @@ impl Detector {
         let before = self.own.bits();
         match self.own.phase {
             Phase::Starting => self.start(now),
-            Phase::Held { until, .. } if now >= until => self.own.phase = Phase::Serving,
+            Phase::Held { until, .. } if now >= until || self.own.preempting => {
+                self.own.phase = Phase::Serving;
+            }
             Phase::Held { until, lonely } => self.hold(now, until, lonely),
             Phase::Serving => {}
         }
@@ -156,7 +161,8 @@ impl Detector {
     /// that heals only one side does.
     fn refute(&mut self, accuser: NodeHash) {
         let Some(name) = self.peers.get(&accuser).map(|peer| peer.name.clone()) else { return };
-        let held = self.own.phase != Phase::Starting && self.is_replaced(accuser);
+        let held =
+            self.own.phase != Phase::Starting && !self.own.preempting && self.is_replaced(accuser);
         self.own.epoch = self.own.epoch.wrapping_add(1);
         if held {
             let until = self.now + self.config.timing.hold_down;
@@ -193,7 +199,7 @@ impl Detector {
         if !self.has_heard_a_round(now) {
             return;
         }
-        self.own.phase = if self.own.died_before {
+        self.own.phase = if self.own.died_before && !self.own.preempting {
             Phase::Held { until: now + self.config.timing.hold_down, lonely: None }
         } else {
             Phase::Serving
@@ -209,7 +215,8 @@ impl Detector {
             self.own.met = Some(now);
         }
         let Some(listed) = self.own.listed else { return false };
-        let all = met && self.peers.values().all(|peer| peer.session.is_some());
+        let all =
+            (met || self.own.preempting) && self.peers.values().all(|peer| peer.session.is_some());
         let round = self.own.met.is_some_and(|met| now >= met + timing.interval * 2);
         all || round || now >= listed + timing.alone
     }
@@ -240,6 +247,7 @@ mod tests {
     use std::time::Duration;
 
     use super::Lateness;
+    use crate::{Config, Detector, Key, Timing};
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -263,5 +271,35 @@ mod tests {
         let mut lateness = Lateness::default();
         assert_eq!(mk_late(&mut lateness, 100, 90), MS(0));
         assert_eq!(lateness.measure(MS(9_000)), MS(0));
+    }
+    fn mk_detector() -> Detector {
+        let key = Key::derive(b"secret").unwrap();
+        Detector::new(Config { name: "a".into(), key, timing: Timing::DEFAULT }, MS(0), 1)
+    }
+
+    #[test]
+    fn a_node_without_peers_waits_for_a_first_one_unless_others_preempt() {
+        for preempting in [false, true] {
+            let mut detector = mk_detector();
+            detector.set_preempting(MS(0), preempting);
+            detector.set_peers(MS(0), ["a".into()]);
+            detector.handle_timeout(MS(1));
+            assert_eq!(detector.candidates().contains("a"), preempting);
+            detector.handle_timeout(MS(1_500));
+            assert!(detector.candidates().contains("a"));
+        }
+    }
+
+    #[test]
+    fn a_hold_down_ends_when_others_preempt() {
+        let mut detector = mk_detector();
+        detector.set_peers(MS(0), ["a".into(), "b".into()]);
+        detector.own.phase = super::Phase::Held { until: MS(9_000), lonely: None };
+        detector.handle_timeout(MS(10));
+        assert!(!detector.candidates().contains("a"));
+        detector.set_preempting(MS(20), true);
+        assert!(detector.poll_timeout() <= Some(MS(20)));
+        detector.handle_timeout(MS(20));
+        assert!(detector.candidates().contains("a"));
     }
 }

@@ -26,6 +26,8 @@ mod vetting;
 
 pub use l2::Layer2Error;
 pub use l2::exclusion::{Exclusion, ExclusionError};
-pub use members::{MembersError, SecretError};
+pub use members::{MembersError, SecretError, TuningError};
 pub use run::{Error, run};
-pub use settings::{ConflictPolicy, EXCLUDED_INTERFACES_FILE, MembersSettings, Settings};
+pub use settings::{
+    ConflictPolicy, EXCLUDED_INTERFACES_FILE, MEMBERSHIP_FILE, MembersSettings, Settings,
+};

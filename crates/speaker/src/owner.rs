@@ -38,6 +38,8 @@ const BATCH: usize = 4096;
 const BEAT: Duration = Duration::from_secs(5);
 /// The longest a leaving speaker answers for successors that have not confirmed.
 const LEAVE: Duration = Duration::from_millis(500);
+/// The longest it waits until all members know that it leaves.
+const DEPARTURE: Duration = Duration::from_secs(1);
 /// Pause when interfaces cannot be followed.
 const LINK_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before a status object that somebody else has written is looked at again.
@@ -171,16 +173,24 @@ impl Owner {
         self.leave(view).await
     }
 
-    /// Goes on answering until successors have taken over, then stops.
+    /// Goes on answering until successors have taken over, then stops and tells all members.
     async fn leave(self, view: Option<watch::Receiver<View>>) -> Recorder {
-        if let (Some(members), Some(mut view)) = (&self.parts.members, view) {
-            members.drain();
-            let released = view.wait_for(|view| view.released);
-            if tokio::time::timeout(LEAVE, released).await.is_err() {
-                warn!("no successor has confirmed in time");
-            }
+        let Parts { layer2, members, recorder, .. } = self.parts;
+        let (Some(members), Some(mut view)) = (members, view) else { return recorder };
+        members.drain();
+        let released = view.wait_for(|view| view.released);
+        if tokio::time::timeout(LEAVE, released).await.is_err() {
+            warn!("no successor has confirmed in time");
         }
-        self.parts.recorder
+        // Whoever sends no heartbeats takes over once it is told, and is answered for until then.
+        let answering = (!members.hands_over()).then_some(layer2);
+        members.leave();
+        let departed = view.wait_for(|view| view.departed);
+        if tokio::time::timeout(DEPARTURE, departed).await.is_err() {
+            warn!("some members may not know that this node leaves");
+        }
+        drop(answering);
+        recorder
     }
 
     fn take(&mut self, message: Message) {
@@ -242,16 +252,18 @@ impl Owner {
         set(&mut self.pods, name, pod);
         let Some(members) = &self.parts.members else { return };
         let port = self.parts.members_port;
-        let peers = self.pods.values().filter_map(|pod| {
+        let pods = self.pods.values().filter_map(|pod| {
             let (node, address) = (pod.node.as_ref()?, pod.address?);
             Some((Arc::from(node.as_str()), SocketAddr::new(address, port)))
         });
-        members.set_peers(peers.collect());
+        members.set_pods(pods.collect());
     }
 
     fn take_view(&mut self, view: &mut Option<watch::Receiver<View>>) {
         let Some(view) = view else { return };
-        let View { candidates, returns, revision, .. } = view.borrow_and_update().clone();
+        let View { candidates, mixed, returns, revision, .. } = view.borrow_and_update().clone();
+        // Upstream's speakers neither wait for probes nor know what they are.
+        self.vetting.suspend(mixed);
         if let Some(candidates) = candidates {
             self.parts.members_known.ready();
             self.apply(Change::Members(model::Members::Known(candidates)));

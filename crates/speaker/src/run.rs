@@ -18,7 +18,9 @@ use tracing::{info, warn};
 
 use crate::l2::exclusion::{Exclusion, ExclusionError};
 use crate::l2::{Layer2, Layer2Error, Witness};
-use crate::members::{self, Announcers, Members, MembersError, SecretError};
+use crate::members::{
+    self, Announcers, Members, MembersError, SecretError, Setup, Tuning, TuningError,
+};
 use crate::owner::{Owner, Parts};
 use crate::settings::{MembersSettings, Settings};
 use crate::topics::{StatusKey, watch_all};
@@ -46,7 +48,10 @@ pub enum Error {
     /// The shared secret cannot be used.
     #[error("memberlist secret: {0}")]
     Secret(#[from] SecretError),
-    /// Failure detection cannot start.
+    /// The intervals of membership cannot be used.
+    #[error("memberlist configuration: {0}")]
+    Tuning(#[from] TuningError),
+    /// Membership cannot start.
     #[error(transparent)]
     Members(#[from] MembersError),
     /// Signals cannot be caught.
@@ -105,7 +110,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         stop.clone(),
     )
     .await?;
-    info!(node = node.as_str(), namespace, heartbeat = members.is_some(), "speaker started");
+    info!(node = node.as_str(), namespace, membership = members.is_some(), "speaker started");
 
     let owner = Owner::new(Parts {
         snapshot: model::Settings { own: node.clone(), class, ignore_exclude_lb },
@@ -133,7 +138,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     Ok(())
 }
 
-/// Starts failure detection, unless it is switched off or there is no secret.
+/// Starts membership, unless it is switched off.
 fn start_members(
     settings: &MembersSettings,
     node: &ferrolb_ipam::NodeName,
@@ -141,25 +146,32 @@ fn start_members(
     announcers: Announcers,
 ) -> Result<Option<Members>, Error> {
     let Some(address) = settings.address.filter(|_| !settings.labels.is_empty()) else {
-        info!(
-            "failure detection is off (--ml-bindaddr or --ml-labels is empty): every node counts"
-        );
+        info!("membership is off (--ml-bindaddr or --ml-labels is empty): every node counts");
         return Ok(None);
     };
-    let key = match members::load(settings.secret_folder.as_deref()) {
-        Ok(key) => key,
+    let secret = match members::load(settings.secret_folder.as_deref()) {
+        Ok(secret) => Some(secret),
         Err(error) if error.is_absence() => {
-            warn!(%error, "failure detection is off, there is no memberlist secret: every node counts");
-            return Ok(None);
+            warn!(
+                %error,
+                "there is no memberlist secret: membership is not encrypted, anybody can join, and \
+                 heartbeats are off, so that a death is noticed after seconds"
+            );
+            None
         }
         Err(error) => return Err(error.into()),
     };
-    let address = SocketAddr::new(address, settings.port);
-    let config = members::config(node, key);
-    Ok(Some(Members::start(config, address, random(), witness, announcers)?))
+    let setup = Setup {
+        node: node.clone(),
+        address: SocketAddr::new(address, settings.port),
+        secret,
+        tuning: Tuning::load(settings.wan, &settings.tuning)?,
+        seeds: [random(), random()],
+    };
+    Ok(Some(Members::start(setup, witness, announcers)?))
 }
 
 /// A number that no two lives of this process share.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

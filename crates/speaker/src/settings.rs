@@ -11,6 +11,9 @@ pub use crate::vetting::ConflictPolicy;
 /// Where upstream's manifests mount the list of interfaces that never answer.
 pub const EXCLUDED_INTERFACES_FILE: &str = "/etc/metallb/excludel2.yaml";
 
+/// Where upstream's manifests mount the intervals of membership, if somebody changes them.
+pub const MEMBERSHIP_FILE: &str = "/etc/metallb/memberlist/config.json";
+
 /// Settings of a speaker process.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -41,12 +44,16 @@ pub struct Settings {
 /// How speakers find and hear each other.
 #[derive(Clone, Debug)]
 pub struct MembersSettings {
-    /// Address to bind and to be reached at; none turns failure detection off.
+    /// Address to bind and to be reached at; none turns membership off.
     pub address: Option<IpAddr>,
-    /// UDP port of all speakers.
+    /// UDP and TCP port of all speakers.
     pub port: u16,
-    /// Label selector of speaker Pods; empty turns failure detection off.
+    /// Label selector of speaker Pods; empty turns membership off.
     pub labels: String,
-    /// Folder with the file `secretkey`; without it failure detection is off.
+    /// Folder with the file `secretkey`; without it membership is in the clear and slow.
     pub secret_folder: Option<PathBuf>,
+    /// Upstream's intervals for wide networks instead of those for local ones.
+    pub wan: bool,
+    /// File that replaces both; it may be missing.
+    pub tuning: PathBuf,
 }

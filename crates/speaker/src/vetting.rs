@@ -67,6 +67,7 @@ pub(crate) struct Review {
 #[derive(Debug)]
 pub(crate) struct Vetting {
     policy: ConflictPolicy,
+    suspended: bool,
     /// Addresses of each Service that had an owner.
     known: BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
     held: BTreeMap<IpAddr, Held>,
@@ -80,11 +81,16 @@ struct Held {
 
 impl Vetting {
     pub(crate) fn new(policy: ConflictPolicy) -> Self {
-        Self { policy, known: BTreeMap::new(), held: BTreeMap::new() }
+        Self { policy, suspended: false, known: BTreeMap::new(), held: BTreeMap::new() }
     }
 
     pub(crate) fn policy(&self) -> ConflictPolicy {
-        self.policy
+        if self.suspended { ConflictPolicy::Off } else { self.policy }
+    }
+
+    /// Acts as with [`ConflictPolicy::Off`] for the time being, or not any more.
+    pub(crate) fn suspend(&mut self, suspended: bool) {
+        self.suspended = suspended;
     }
 
     /// Service `key` was there with these addresses when this speaker came up.
@@ -113,6 +119,7 @@ impl Vetting {
             self.known.remove(key);
             return review;
         }
+        let policy = self.policy();
         let known = self.known.entry(key.clone()).or_default();
         known.retain(|ip| addresses.contains(ip));
         if role == Role::Nobody {
@@ -125,7 +132,7 @@ impl Vetting {
             }
             if let Some(held) = self.held.get_mut(&ip) {
                 held.services.insert(key.clone());
-            } else if is_new && self.policy != ConflictPolicy::Off && !is_answered(ip) {
+            } else if is_new && policy != ConflictPolicy::Off && !is_answered(ip) {
                 let held = Held { why: Hold::Probing, services: [key.clone()].into() };
                 self.held.insert(ip, held);
                 review.probe.push(ip);
@@ -214,6 +221,18 @@ mod tests {
         assert_eq!(probed(&mut vetting, "b", &[2], Role::Own), NONE);
         // An address that is added later is probed alone.
         assert_eq!(probed(&mut vetting, "b", &[2, 3], Role::Own), [mk_ip(3)]);
+    }
+
+    #[test]
+    fn nothing_is_probed_while_suspended() {
+        let mut vetting = Vetting::new(ConflictPolicy::Refuse);
+        vetting.suspend(true);
+        assert_eq!(vetting.policy(), ConflictPolicy::Off);
+        assert_eq!(probed(&mut vetting, "a", &[1], Role::Own), NONE);
+        vetting.suspend(false);
+        // It is announced already.
+        assert_eq!(probed(&mut vetting, "a", &[1], Role::Own), NONE);
+        assert_eq!(probed(&mut vetting, "b", &[2], Role::Own), [mk_ip(2)]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) struct SpeakerArgs {
     #[arg(long, value_name = "ADDRESS", env = "METALLB_HOST", default_value = "")]
     pub(crate) host: String,
 
-    /// Address for traffic among speakers; empty turns failure detection off
+    /// Address for traffic among speakers; empty turns membership off
     #[arg(long, value_name = "ADDRESS", env = "METALLB_ML_BIND_ADDR", default_value = "",
           value_parser = optional_address)]
     pub(crate) ml_bindaddr: OptionalAddress,
@@ -37,7 +37,7 @@ pub(crate) struct SpeakerArgs {
     #[arg(long, value_name = "FOLDER", env = "METALLB_ML_SECRET_KEY_PATH", default_value = "")]
     pub(crate) ml_secret_key_path: String,
 
-    /// Slower timings of upstream's membership (accepted, without effect yet)
+    /// Intervals of membership for wide networks
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_parser = go_bool)]
     pub(crate) ml_wan_config: bool,
@@ -105,7 +105,6 @@ impl SpeakerArgs {
         let on = |flag: bool| if flag { "true" } else { "" };
         let mut flags = self.shared.later();
         flags.extend(later(&[
-            ("ml-wan-config", on(self.ml_wan_config)),
             ("frrk8s-namespace", &self.frrk8s_namespace),
             ("frrk8s-secret-passthrough", on(self.frrk8s_secret_passthrough)),
         ]));

@@ -3,9 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use ferrolb_heartbeat::Key;
+use ferrolb_swim_proto::Keyring;
 
 /// Name of the file.
 const FILE: &str = "secretkey";
+
+/// What the secret gives.
+#[derive(Clone, Debug)]
+pub(crate) struct Secret {
+    /// Authenticates heartbeats.
+    pub(super) key: Key,
+    /// Seals what membership says, as upstream does.
+    pub(super) ring: Keyring,
+}
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -37,15 +47,22 @@ impl SecretError {
     }
 }
 
-/// Derives the key from the file in `folder`. Every byte counts, a newline at the end too, as it
-/// does upstream.
-pub(crate) fn load(folder: Option<&Path>) -> Result<Key, SecretError> {
+impl Secret {
+    /// The keys of a content; none if it is empty. Every byte counts, a newline at the end too, as
+    /// it does upstream.
+    pub(super) fn derive(content: &[u8]) -> Option<Self> {
+        Some(Self { key: Key::derive(content).ok()?, ring: Keyring::derive(content).ok()? })
+    }
+}
+
+/// Reads the file in `folder`.
+pub(crate) fn load(folder: Option<&Path>) -> Result<Secret, SecretError> {
     let path = folder.ok_or(SecretError::NoFolder)?.join(FILE);
-    let secret = std::fs::read(&path).map_err(|source| match source.kind() {
+    let content = std::fs::read(&path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => SecretError::Missing(path.clone()),
         _ => SecretError::Read { path: path.clone(), source },
     })?;
-    Key::derive(&secret).map_err(|_| SecretError::Empty(path))
+    Secret::derive(&content).ok_or(SecretError::Empty(path))
 }
 
 #[cfg(test)]

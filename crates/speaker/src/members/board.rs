@@ -1,0 +1,209 @@
+//! Who stands for election, out of what heartbeats and membership say.
+//!
+//! | Node | Stands if |
+//! |---|---|
+//! | sends heartbeats, and they are heard or were | heartbeat says so (alive, and eligible by its own word) |
+//! | sends heartbeats, and none was ever heard here | membership says that it lives |
+//! | sends none: upstream's speaker, or ours without a secret | membership says that it lives, suspects included |
+//! | this one | heartbeat says so; without heartbeats, always |
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ferrolb_ipam::NodeName;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tracing::info;
+
+/// What is known of the other speakers.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct View {
+    /// The nodes that stand for election; none before the first judgement.
+    pub(crate) candidates: Option<BTreeSet<NodeName>>,
+    /// Upstream's speakers are members.
+    pub(crate) mixed: bool,
+    /// How often a node came back that had been declared dead: whoever owns its addresses now has
+    /// to say so again.
+    pub(crate) returns: u64,
+    /// Those who send heartbeats have taken over, as far as they can.
+    pub(crate) released: bool,
+    /// All members were told that this node leaves.
+    pub(crate) departed: bool,
+    /// Counts the changes of `candidates`.
+    pub(crate) revision: u64,
+}
+
+/// What membership says.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Roll {
+    /// Live nodes that send no heartbeats we could hear.
+    pub(super) trusted: BTreeSet<Arc<str>>,
+    /// Live nodes that send heartbeats.
+    pub(super) beating: BTreeSet<Arc<str>>,
+    /// Some of the trusted are upstream's.
+    pub(super) mixed: bool,
+}
+
+/// Both opinions, and the view they make. Clones are the same board.
+#[derive(Clone, Debug)]
+pub(super) struct Board {
+    opinions: Arc<Mutex<Opinions>>,
+    publish: watch::Sender<View>,
+}
+
+#[derive(Debug, Default)]
+struct Opinions {
+    /// Whether there is a heartbeat to wait for.
+    heartbeat: bool,
+    heard: Option<BTreeSet<Arc<str>>>,
+    /// Nodes that should send heartbeats and were never heard.
+    unheard: BTreeSet<Arc<str>>,
+    roll: Option<Roll>,
+}
+
+impl Board {
+    /// Nothing is known; `heartbeat`: whether one will have its say.
+    pub(super) fn new(heartbeat: bool) -> Self {
+        let opinions = Opinions { heartbeat, ..Opinions::default() };
+        let publish = watch::Sender::new(View::default());
+        Self { opinions: Arc::new(Mutex::new(opinions)), publish }
+    }
+
+    pub(super) fn view(&self) -> watch::Receiver<View> {
+        self.publish.subscribe()
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.publish.borrow().revision
+    }
+
+    /// Heartbeat's candidates.
+    pub(super) fn set_heard(&self, heard: BTreeSet<Arc<str>>) {
+        self.change(|opinions| opinions.heard = Some(heard));
+    }
+
+    /// Heartbeat never heard this node.
+    pub(super) fn add_unheard(&self, node: Arc<str>) {
+        self.change(|opinions| opinions.unheard.insert(node));
+    }
+
+    /// Heartbeat hears it, or does not listen for it any more.
+    pub(super) fn retain_unheard(&self, keep: impl FnMut(&Arc<str>) -> bool) {
+        self.change(|opinions| opinions.unheard.retain(keep));
+    }
+
+    pub(super) fn set_roll(&self, roll: Roll) {
+        self.change(|opinions| opinions.roll = Some(roll));
+    }
+
+    pub(super) fn add_return(&self) {
+        self.publish.send_modify(|view| view.returns += 1);
+    }
+
+    pub(super) fn set_released(&self) {
+        self.publish.send_modify(|view| view.released = true);
+    }
+
+    pub(super) fn set_departed(&self) {
+        self.publish.send_modify(|view| view.departed = true);
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Opinions) -> T) {
+        // Held until the view is out, so that views follow each other as opinions do.
+        let mut opinions = self.opinions.lock();
+        change(&mut opinions);
+        let candidates = opinions.candidates();
+        let mixed = opinions.roll.as_ref().is_some_and(|roll| roll.mixed);
+        self.publish.send_if_modified(|view| {
+            let changed = view.candidates != candidates;
+            if changed {
+                let names = candidates.iter().flatten().map(NodeName::as_str);
+                let members = names.collect::<Vec<_>>().join(",");
+                info!(event = "membersChanged", members, mixed, "candidates changed");
+                view.candidates = candidates;
+                view.revision += 1;
+            }
+            std::mem::replace(&mut view.mixed, mixed) != mixed || changed
+        });
+    }
+}
+
+impl Opinions {
+    fn candidates(&self) -> Option<BTreeSet<NodeName>> {
+        let heard = if self.heartbeat { Some(self.heard.as_ref()?) } else { None };
+        let roll = if self.heartbeat { self.roll.as_ref() } else { Some(self.roll.as_ref()?) };
+        let trusted = roll.map(|roll| &roll.trusted);
+        let beating = roll.into_iter().flat_map(|roll| &roll.beating);
+        let unheard = beating.filter(|node| self.unheard.contains(*node));
+        let all = heard.into_iter().chain(trusted).flatten().chain(unheard);
+        Some(all.map(|node| NodeName::from(&**node)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn mk_set(names: &str) -> BTreeSet<Arc<str>> {
+        names.split_whitespace().map(Arc::from).collect()
+    }
+
+    fn mk_roll(trusted: &str, beating: &str) -> Roll {
+        Roll { trusted: mk_set(trusted), beating: mk_set(beating), mixed: !trusted.is_empty() }
+    }
+
+    fn names(board: &Board) -> Option<String> {
+        let candidates = board.view().borrow().candidates.clone()?;
+        Some(candidates.iter().map(NodeName::as_str).collect::<Vec<_>>().join(" "))
+    }
+
+    #[rstest]
+    #[case::all_heard("a b", "", "", "a b", "a b")]
+    #[case::dead_by_heartbeat("a", "", "", "a b", "a")]
+    #[case::upstream_beside("a", "", "u", "a", "a u")]
+    #[case::port_blocked("a", "b", "", "a b", "a b")]
+    #[case::port_blocked_and_dead("a", "b", "", "a", "a")]
+    #[case::not_eligible_itself("", "", "u", "a", "u")]
+    fn a_candidate_is(
+        #[case] heard: &str,
+        #[case] unheard: &str,
+        #[case] trusted: &str,
+        #[case] beating: &str,
+        #[case] wanted: &str,
+    ) {
+        let board = Board::new(true);
+        board.set_roll(mk_roll(trusted, beating));
+        assert_eq!(names(&board), None);
+        for node in mk_set(unheard) {
+            board.add_unheard(node);
+        }
+        board.set_heard(mk_set(heard));
+        assert_eq!(names(&board).as_deref(), Some(wanted));
+        assert_eq!(board.view().borrow().mixed, !trusted.is_empty());
+    }
+
+    #[test]
+    fn without_heartbeats_membership_judges_alone() {
+        let board = Board::new(false);
+        assert_eq!(names(&board), None);
+        board.set_roll(mk_roll("a u", ""));
+        assert_eq!(names(&board).as_deref(), Some("a u"));
+    }
+
+    #[test]
+    fn whoever_is_heard_is_judged_by_its_own_word() {
+        let board = Board::new(true);
+        board.set_heard(mk_set("a"));
+        board.set_roll(mk_roll("", "a b"));
+        board.add_unheard("b".into());
+        assert_eq!(names(&board).as_deref(), Some("a b"));
+        let before = board.revision();
+        board.retain_unheard(|node| **node != *"b");
+        assert_eq!(names(&board).as_deref(), Some("a"));
+        assert_eq!(board.revision(), before + 1);
+        board.set_heard(mk_set("a"));
+        assert_eq!(board.revision(), before + 1);
+    }
+}

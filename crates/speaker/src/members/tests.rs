@@ -1,0 +1,261 @@
+//! Members on loopback, with each other and with the real library.
+
+mod peer;
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rstest::rstest;
+
+use self::peer::Peer;
+use super::*;
+
+const SECRET: &str = "0123456789abcdefghijkl";
+const PORT: u16 = 17_946;
+
+/// How long anything may take that normally takes far less.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Node {
+    members: Members,
+    view: watch::Receiver<View>,
+    address: SocketAddr,
+}
+
+impl Node {
+    /// Probes and gossips at a fifth of the default intervals.
+    fn start(name: &str, ip: &str, secret: Option<&str>) -> Self {
+        let address = mk_address(ip);
+        let mut tuning = Tuning::load(false, "/nonexistent".as_ref()).unwrap();
+        tuning.timing.probe_interval /= 5;
+        tuning.timing.probe_timeout /= 5;
+        tuning.timing.gossip_interval /= 5;
+        let setup = Setup {
+            node: name.into(),
+            address,
+            secret: secret.map(|secret| Secret::derive(secret.as_bytes()).unwrap()),
+            tuning,
+            seeds: [crate::run::random(), crate::run::random()],
+        };
+        let members = Members::start(setup, Witness::default(), Announcers::default()).unwrap();
+        let view = members.view();
+        Self { members, view, address }
+    }
+
+    /// Learns of Pods, its own among them.
+    fn list(&self, own: &str, others: &[(&str, SocketAddr)]) {
+        let others = others.iter().map(|(name, address)| (Arc::from(*name), *address));
+        self.members.set_pods([(own.into(), self.address)].into_iter().chain(others).collect());
+    }
+
+    fn names(&self) -> Option<String> {
+        names(&self.view)
+    }
+
+    fn wait(&self, wanted: &str) {
+        within(wanted, || self.names(), |names| names.as_deref() == Some(wanted));
+    }
+}
+
+fn names(view: &watch::Receiver<View>) -> Option<String> {
+    let candidates = view.borrow().candidates.clone()?;
+    Some(candidates.iter().map(NodeName::as_str).collect::<Vec<_>>().join(" "))
+}
+
+fn mk_address(ip: &str) -> SocketAddr {
+    SocketAddr::new(ip.parse().unwrap(), PORT)
+}
+
+fn within<T: std::fmt::Debug>(what: &str, look: impl Fn() -> T, done: impl Fn(&T) -> bool) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let seen = look();
+        if done(&seen) {
+            return;
+        }
+        assert!(Instant::now() < end, "no {what}: {seen:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Two that know each other.
+fn mk_pair(net: u8, secret: Option<&str>) -> (Node, Node) {
+    let a = Node::start("a", &format!("127.1.{net}.1"), secret);
+    let b = Node::start("b", &format!("127.1.{net}.2"), secret);
+    a.list("a", &[("b", b.address)]);
+    b.list("b", &[("a", a.address)]);
+    a.wait("a b");
+    b.wait("a b");
+    (a, b)
+}
+
+#[rstest]
+#[case::by_heartbeat(1, Some(SECRET))]
+#[case::by_membership(2, None)]
+fn whoever_leaves_is_no_candidate_at_once(#[case] net: u8, #[case] secret: Option<&str>) {
+    let (a, b) = mk_pair(net, secret);
+    assert!(!a.view.borrow().mixed);
+    b.members.drain();
+    within("release", || b.view.borrow().released, |released| *released);
+    assert_eq!(b.members.hands_over(), secret.is_some());
+    b.members.leave();
+    within("departure", || b.view.borrow().departed, |departed| *departed);
+    a.wait("a");
+}
+
+#[test]
+fn a_node_that_nobody_listed_here_is_found_through_others_and_its_death_too() {
+    let (a, b) = mk_pair(3, Some(SECRET));
+    let c = Node::start("c", "127.1.3.3", Some(SECRET));
+    c.list("c", &[("b", b.address)]);
+    for node in [&a, &b, &c] {
+        node.wait("a b c");
+    }
+    let killed = Instant::now();
+    drop(c);
+    a.wait("a b");
+    b.wait("a b");
+    // Membership alone would take more than a second even at these intervals.
+    assert!(killed.elapsed() < Duration::from_secs(10));
+}
+
+#[rstest]
+#[case::by_heartbeat(4, Some(SECRET))]
+#[case::by_membership(5, None)]
+fn a_dead_node_comes_back(#[case] net: u8, #[case] secret: Option<&str>) {
+    let (a, b) = mk_pair(net, secret);
+    let address = b.address;
+    drop(b);
+    a.wait("a");
+    // Another second, hence another incarnation.
+    thread::sleep(Duration::from_secs(1));
+    let b = Node::start("b", &address.ip().to_string(), secret);
+    b.list("b", &[("a", a.address)]);
+    a.wait("a b");
+    b.wait("a b");
+}
+
+#[rstest]
+#[case::two_secrets(6, Some("another"))]
+#[case::one_without(7, None)]
+fn with_different_secrets_each_counts_on_itself_alone(
+    #[case] net: u8,
+    #[case] other: Option<&str>,
+) {
+    let a = Node::start("a", &format!("127.1.{net}.1"), Some(SECRET));
+    let b = Node::start("b", &format!("127.1.{net}.2"), other);
+    a.list("a", &[("b", b.address)]);
+    b.list("b", &[("a", a.address)]);
+    a.wait("a");
+    b.wait("b");
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!((a.names().as_deref(), b.names().as_deref()), (Some("a"), Some("b")));
+}
+
+#[test]
+fn with_tcp_blocked_heartbeats_go_to_listed_pods() {
+    let a = Node::start("a", "127.1.8.1", Some(SECRET));
+    // Nobody listens for streams here.
+    let address = mk_address("127.1.8.2");
+    let board = Board::new(true);
+    let view = board.view();
+    let (others, _queue) = mpsc::channel(1);
+    let heartbeat = Heartbeat::start(heartbeat::Parts {
+        config: ferrolb_heartbeat::Config {
+            name: "b".into(),
+            key: Secret::derive(SECRET.as_bytes()).unwrap().key,
+            timing: Timing::DEFAULT,
+        },
+        socket: TimestampedUdp::bind(address).unwrap(),
+        seed: 1,
+        board,
+        others,
+        witness: Witness::default(),
+        announcers: Announcers::default(),
+    })
+    .unwrap();
+    heartbeat.line().set_peers([("a".into(), a.address)].into());
+    a.list("a", &[("b", address)]);
+    a.wait("a b");
+    within("both", || names(&view), |names| names.as_deref() == Some("a b"));
+    drop(heartbeat);
+    a.wait("a");
+}
+
+#[test]
+fn idle_streams_of_one_host_keep_nobody_out() {
+    let a = Node::start("a", "127.1.9.1", Some(SECRET));
+    let mut idle: Vec<TcpStream> =
+        (0..100).map(|_| TcpStream::connect(a.address).unwrap()).collect();
+    let last = idle.last_mut().unwrap();
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(last.read(&mut [0]).unwrap(), 0, "one too many is closed");
+    let b = Node::start("b", "127.1.9.2", Some(SECRET));
+    b.list("b", &[("a", a.address)]);
+    a.list("a", &[]);
+    a.wait("a b");
+    b.wait("a b");
+}
+
+#[rstest]
+#[case::sealed(10, Some(SECRET))]
+#[case::in_the_clear(11, None)]
+fn upstreams_speaker_counts_while_membership_says_so(
+    #[case] net: u8,
+    #[case] secret: Option<&str>,
+) {
+    let ip = format!("127.1.{net}.2");
+    let Some(mut theirs) = Peer::start("u", &ip, PORT, secret, &[]) else { return };
+    let a = Node::start("a", &format!("127.1.{net}.1"), secret);
+    a.list("a", &[("u", theirs.address)]);
+    a.wait("a u");
+    assert!(a.view.borrow().mixed);
+    assert!(!a.members.hands_over());
+    assert_eq!(theirs.names(), ["a", "u"]);
+    // One of ours joins through theirs.
+    let b = Node::start("b", &format!("127.1.{net}.3"), secret);
+    b.list("b", &[("u", theirs.address)]);
+    for node in [&a, &b] {
+        node.wait("a b u");
+    }
+    b.members.drain();
+    b.members.leave();
+    theirs.wait("leave b");
+    within("departure", || b.view.borrow().departed, |departed| *departed);
+    a.wait("a u");
+    assert!(!theirs.said("ecrypt") && !theirs.said("not supported"), "it was sent heartbeats");
+    drop(theirs);
+    a.wait("a");
+    within("end of the mixture", || a.view.borrow().mixed, |mixed| !mixed);
+}
+
+#[test]
+fn one_of_ours_whose_heartbeats_never_come_is_judged_by_membership() {
+    let meta = Kind::meta(true);
+    let meta = meta.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let flags = ["-meta", &meta];
+    let Some(blocked) = Peer::start("b", "127.1.12.2", PORT, Some(SECRET), &flags) else { return };
+    let a = Node::start("a", "127.1.12.1", Some(SECRET));
+    a.list("a", &[("b", blocked.address)]);
+    a.wait("a b");
+    assert!(!a.view.borrow().mixed);
+    drop(blocked);
+    a.wait("a");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let address = mk_address("127.1.13.1");
+    let _taken = TcpListener::bind(address).unwrap();
+    let setup = Setup {
+        node: "a".into(),
+        address,
+        secret: None,
+        tuning: Tuning::load(false, "/nonexistent".as_ref()).unwrap(),
+        seeds: [1, 2],
+    };
+    let error = Members::start(setup, Witness::default(), Announcers::default()).err().unwrap();
+    assert!(error.to_string().starts_with("membership: cannot listen on 127.1.13.1:17946: "));
+}
