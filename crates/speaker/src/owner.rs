@@ -29,7 +29,7 @@ use crate::announced::{Announced, Answer};
 use crate::l2::Layer2;
 use crate::l2status::{Action, Again, OwnerPod, Reconciler};
 use crate::members::{Announcers, Members, View};
-use crate::topics::{Message, STATUSES, StatusKey, Topic};
+use crate::topics::{Message, PODS, STATUSES, StatusKey, Topic};
 use crate::vetting::{ConflictPolicy, Vetting};
 
 /// Facts taken in at once.
@@ -231,6 +231,9 @@ impl Owner {
             }
             Message::Synced(name) => {
                 self.parts.missing.retain(|missing| *missing != name);
+                if name == PODS {
+                    self.tell_pods();
+                }
                 if self.parts.missing.is_empty() {
                     info!("everything is listed, announcing begins");
                 }
@@ -250,7 +253,15 @@ impl Owner {
             self.statuses_due.extend(concerned);
         }
         set(&mut self.pods, name, pod);
+        self.tell_pods();
+    }
+
+    /// Tells membership of all speakers, but not of some as if they were all.
+    fn tell_pods(&self) {
         let Some(members) = &self.parts.members else { return };
+        if self.parts.missing.contains(&PODS) {
+            return;
+        }
         let port = self.parts.members_port;
         let pods = self.pods.values().filter_map(|pod| {
             let (node, address) = (pod.node.as_ref()?, pod.address?);

@@ -17,6 +17,8 @@ use crate::l2status;
 
 /// Name of the watch of status objects, in [`Message::Synced`].
 pub(crate) const STATUSES: &str = "servicel2statuses";
+/// Name of the watch of speaker Pods.
+pub(crate) const PODS: &str = "pods";
 
 /// What an entry is about; a newer entry replaces an older one.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -179,12 +181,7 @@ pub(crate) fn watch_all(
     };
     let pods = pods.map(|spec| {
         watch::spawn(spec, rows::speaker_pod, post.clone(), |update| {
-            entry(
-                "pods",
-                update,
-                |key| Topic::Pod(key.name),
-                |key, row| Message::Pod(key.name, row),
-            )
+            entry(PODS, update, |key| Topic::Pod(key.name), |key, row| Message::Pod(key.name, row))
         })
     });
     let mut required = vec![
@@ -197,7 +194,7 @@ pub(crate) fn watch_all(
     ];
     let mut others = vec![statuses];
     match pods {
-        Some(pods) if speakers.is_some() => required.push(("pods", pods)),
+        Some(pods) if speakers.is_some() => required.push((PODS, pods)),
         pods => others.extend(pods),
     }
     Watches { required, _others: others }
