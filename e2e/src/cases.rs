@@ -10,6 +10,7 @@ mod fail_over;
 mod families;
 mod install;
 mod lans;
+mod members;
 mod metrics;
 mod nodes;
 mod outage;
@@ -44,6 +45,7 @@ pub(crate) fn of(shape: Shape) -> Vec<Case> {
             bad_input::CASES,
             fail_over::CASES,
             conflicts::CASES,
+            members::CASES,
             processes::CASES,
             walkthrough::CASES,
             install::CASES,

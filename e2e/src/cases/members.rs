@@ -1,0 +1,156 @@
+//! Upstream's speakers among ours: a process on their library stands in for one of them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+
+use ferrolb_addr::Family;
+use ferrolb_lab::api::wait_until;
+use ferrolb_lab::plan::Lan;
+use ferrolb_lab::process::{Process, Spec};
+use ferrolb_lab::{Host, NAMESPACE, Result};
+
+use super::case;
+use crate::manifest::{advertisement, pool, service};
+use crate::stage::{PATIENCE, QUIET, Stage, check, fail};
+use crate::suite::Case;
+
+pub(super) const CASES: &[Case] = &[case(
+    "upstream_speaker",
+    "a node with upstream's membership keeps its share of addresses until it dies",
+    upstream,
+)];
+
+/// Enough for each of three nodes to own some.
+const SERVICES: usize = 9;
+
+fn upstream(stage: &mut Stage) -> Result<()> {
+    stage.apply(&pool("web", &["172.30.1.200-172.30.1.219"]))?;
+    stage.apply(&advertisement("all"))?;
+    let mut owners = BTreeMap::new();
+    for index in 0..SERVICES {
+        let name = format!("web-{index}");
+        stage.apply(&service(&name))?;
+        let address = stage.address(&name)?;
+        owners.insert(address, stage.announced(&name, Lan::One, address)?);
+    }
+    let Some(theirs) = owners.values().next().cloned() else { return Err(fail("no Services")) };
+    let others: Vec<String> = stage.nodes().into_iter().filter(|node| *node != theirs).collect();
+
+    // As when a node is rolled back to upstream's speaker: ours ends, theirs starts.
+    stage.lab().speaker(&theirs)?.kill()?;
+    wait_for_owners(stage, &owners, |owner, now| *owner != theirs || others.contains(now))?;
+    let peer = Peer::start(stage, stage.lab().host(&theirs)?)?;
+    for node in &others {
+        peer.tell(&format!("join {}", stage.lab().host(node)?.address(Lan::One, Family::V4)))?;
+    }
+    peer.expect_members(&stage.nodes())?;
+
+    // It does not answer, and what it owns by everybody's reckoning nobody else answers for.
+    for (address, owner) in &owners {
+        let wanted = if *owner == theirs { &[][..] } else { &[owner.as_str()] };
+        stage.expect_answerers(Lan::One, *address, wanted)?;
+    }
+    // Until it joined it could have been ours; since then it gets what it can read.
+    let before = peer.process.log().len();
+    thread::sleep(QUIET);
+    let log = peer.process.log();
+    let since = log.get(before..).unwrap_or_default();
+    check(!since.contains("ecrypt"), || format!("it was sent what it cannot read: {since}"))?;
+
+    drop(peer);
+    wait_for_owners(stage, &owners, |owner, now| {
+        if *owner == theirs { others.contains(now) } else { now == owner }
+    })?;
+    stage.restart(&format!("speaker-{theirs}"))?;
+    wait_for_owners(stage, &owners, |owner, now| now == owner)
+}
+
+/// Waits until each address is answered for by one node, and the right one.
+fn wait_for_owners(
+    stage: &Stage,
+    owners: &BTreeMap<IpAddr, String>,
+    is_right: impl Fn(&String, &String) -> bool,
+) -> Result<()> {
+    for (address, owner) in owners {
+        wait_until(&format!("the right node answers for {address}"), PATIENCE, || {
+            let now = stage.answerers(Lan::One, *address)?;
+            let right = now.len() == 1 && now.iter().all(|now| is_right(owner, now));
+            Ok(if right { Ok(()) } else { Err(format!("{now:?}, first {owner}")) })
+        })?;
+    }
+    Ok(())
+}
+
+/// One node on the real library, steered through a pipe.
+struct Peer {
+    process: Process,
+    host: Host,
+    pipe: String,
+}
+
+impl Peer {
+    /// Starts it under the name of its node, with the secret of the cluster.
+    fn start(stage: &Stage, host: &Host) -> Result<Self> {
+        let template = "go-template={{.data.secretkey | base64decode}}";
+        let secret = ["get", "secret", "memberlist", "-n", NAMESPACE, "-o", template];
+        let secret = stage.kubectl(&secret)?;
+        let name = format!("upstream-{}", host.name());
+        let pipe = format!("/run/{name}.pipe");
+        host.success(["mkfifo", &pipe])?;
+        // Opened both ways, so that it neither waits for a writer nor ends with one.
+        let line = r#"pipe=$1; shift; exec "$@" 0<>"$pipe""#;
+        let program = program()?.display().to_string();
+        let bind = host.address(Lan::One, Family::V4).to_string();
+        let words = ["sh", "-c", line, "sh", &pipe, &program, "serve", "-name", host.name()];
+        let flags = ["-bind", &bind, "-port", "7946", "-secret", &secret];
+        let process = Process::start(Spec {
+            name: name.clone(),
+            host: host.clone(),
+            argv: words.into_iter().chain(flags).map(str::to_owned).collect(),
+            environment: Vec::new(),
+            confinement: None,
+            log: format!("/run/{name}.log").into(),
+        })?;
+        let peer = Self { process, host: host.clone(), pipe };
+        peer.wait("it is ready", |log| log.contains("ready "))?;
+        Ok(peer)
+    }
+
+    fn tell(&self, line: &str) -> Result<()> {
+        let script = r#"echo "$1" >"$2""#;
+        self.host.success(["sh", "-c", script, "sh", line, &self.pipe]).map(drop)
+    }
+
+    /// Waits until it knows these members and no others.
+    fn expect_members(&self, names: &[String]) -> Result<()> {
+        self.wait(&format!("its members are {names:?}"), |log| {
+            let last = log.lines().rev().find_map(|line| line.strip_prefix("members "));
+            let nodes = last.into_iter().flat_map(|line| line.split(' '));
+            let known = nodes.filter_map(|node| Some(node.split_once('=')?.0));
+            let right = known.eq(names.iter().map(String::as_str));
+            right || self.tell("members").is_err()
+        })
+    }
+
+    fn wait(&self, what: &str, done: impl Fn(&str) -> bool) -> Result<()> {
+        wait_until(what, PATIENCE, || {
+            self.process.expect_running()?;
+            let log = self.process.log();
+            Ok(if done(&log) { Ok(()) } else { Err(log) })
+        })
+    }
+}
+
+/// The program, built on the way if Go is there.
+fn program() -> Result<PathBuf> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/memberlist");
+    let output = Command::new(script).output().map_err(|error| fail(error.to_string()))?;
+    if !output.status.success() {
+        return Err(fail(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(PathBuf::from(folder).join("memberlist-peer"))
+}
