@@ -46,6 +46,7 @@ impl Shape {
             control: if self.is_real() { Control::real()? } else { Control::Embedded },
             program: program.to_owned(),
             manifests: manifests.clone(),
+            webhooks: self.is_real(),
             ..Options::new()?
         })
     }

@@ -260,10 +260,11 @@ impl Stage {
     }
 
     fn delete_objects(&self) -> Result<()> {
-        for kind in ["Deployment", "Service", "L2Advertisement", "IPAddressPool"] {
-            if kind == "Deployment" && !self.shape.is_real() {
-                continue;
-            }
+        // A profile cannot go before the peers that use it.
+        let on_real = ["Deployment", "BGPAdvertisement", "BGPPeer", "BFDProfile", "Community"];
+        let everywhere = ["Service", "L2Advertisement", "IPAddressPool"];
+        let kinds = on_real.into_iter().filter(|_| self.shape.is_real()).chain(everywhere);
+        for kind in kinds {
             for object in self.api().list(kind, "", "")? {
                 let (namespace, name) = identity(&object);
                 let is_installed =

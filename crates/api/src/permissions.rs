@@ -234,6 +234,14 @@ pub const PERMISSIONS: &[Permission] = &[
     .named(&[Name::Fixed("metallb-webhook-cert")]),
     controller(
         Scope::Own,
+        CORE,
+        &["configmaps"],
+        &["get"],
+        "tells whoever left the configuration of version 0.12 there how to convert it; asked once, without pools",
+    )
+    .named(&[Name::Fixed("config")]),
+    controller(
+        Scope::Own,
         "apps",
         &["deployments"],
         &["get"],

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ferrolb_kube_rt::admin::MetricsSettings;
 use ferrolb_kube_rt::{logs, namespace};
 
 use crate::args::{Command, ControllerArgs, LaterFlag, SharedArgs, SpeakerArgs};
@@ -63,6 +64,11 @@ fn speaker(args: SpeakerArgs) -> anyhow::Result<()> {
         address_conflicts,
     } = args;
     start("speaker", &shared, &later);
+    let metrics = MetricsSettings {
+        port: shared.port,
+        tls: shared.tls()?,
+        certificate: shared.metrics_certificate(),
+    };
     let settings = ferrolb_speaker::Settings {
         namespace: namespace::find(shared.namespace.as_deref())?,
         kubeconfig: shared.kubeconfig,
@@ -70,7 +76,7 @@ fn speaker(args: SpeakerArgs) -> anyhow::Result<()> {
         pod: shared.pod_name,
         class: class(&shared.lb_class),
         ignore_exclude_lb,
-        metrics_port: shared.port,
+        metrics,
         health_port: shared.health_probe_port,
         members: ferrolb_speaker::MembersSettings {
             address: ml_bindaddr.0,

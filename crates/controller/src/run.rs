@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferrolb_kube_rt::access::Access;
-use ferrolb_kube_rt::admin::{SecureMetrics, everywhere, secure_metrics};
+use ferrolb_kube_rt::admin::{MetricsSettings, everywhere};
 use ferrolb_kube_rt::certs::{self, Keeper};
 use ferrolb_kube_rt::clock::WallClock;
 use ferrolb_kube_rt::configuration_state::{self, Reporter};
@@ -90,13 +89,21 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     } else {
         let metrics = WebhookMetrics::register(&mut registry);
         let admission = Admission::start(&client, &settings.namespace, &probes);
-        serve_webhooks(&settings, &client, &admission, leadership, &metrics, &stop).await?;
+        let identity = identity(&settings, &client, leadership, &stop)?;
+        let shown = identity.clone();
+        probes.require("certificate", move || missing(&shown));
+        serve_webhooks(&settings, &admission, identity, &metrics, &stop).await?;
         Some(admission)
     };
     let registry = Arc::new(registry);
     let health = everywhere(settings.health_port);
     let _admin = admin::serve(health, None, probes, Arc::clone(&registry), stop.clone()).await?;
-    serve_metrics(&settings, &client, registry, &stop).await?;
+    let metrics = MetricsSettings {
+        port: settings.metrics_port,
+        tls: settings.tls.clone(),
+        certificate: settings.metrics_certificate.clone(),
+    };
+    admin::serve_metrics(metrics, client.clone(), registry, stop.clone()).await?;
     if let Some(memberlist) = settings.memberlist {
         tokio::spawn(make_secret(client, settings.namespace, memberlist));
     }
@@ -138,47 +145,42 @@ async fn report(
     Reporter::spawn(client.clone(), state, WallClock::system(), may_write, stop.clone())
 }
 
-async fn serve_webhooks(
+/// The certificate of the webhooks, made and kept here or by whoever fills the folder.
+fn identity(
     settings: &Settings,
     client: &Client,
-    admission: &Admission,
     leadership: Option<Leadership>,
+    stop: &CancellationToken,
+) -> Result<ServerIdentity, IdentityError> {
+    if !settings.webhooks.rotate {
+        return ServerIdentity::from_directory(&settings.webhooks.directory, stop.clone());
+    }
+    let identity = ServerIdentity::empty();
+    let names = certs::Settings {
+        secret: settings.webhooks.secret.clone(),
+        service: settings.webhooks.service.clone(),
+        ..certs::Settings::new(settings.namespace.clone())
+    };
+    let may_write = move || leadership.as_ref().is_none_or(Leadership::may_write);
+    Keeper::new(client.clone(), names, identity.clone(), may_write).spawn(stop.clone());
+    Ok(identity)
+}
+
+/// A Pod that is not ready is not asked: no review fails for want of a certificate.
+fn missing(identity: &ServerIdentity) -> Option<String> {
+    (!identity.is_ready()).then(|| "there is no certificate for the webhooks yet".to_owned())
+}
+
+async fn serve_webhooks(
+    settings: &Settings,
+    admission: &Admission,
+    identity: ServerIdentity,
     metrics: &WebhookMetrics,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let Some(address) = everywhere(settings.webhooks.port) else { return Ok(()) };
-    let identity = if settings.webhooks.rotate {
-        let identity = ServerIdentity::empty();
-        let names = certs::Settings {
-            secret: settings.webhooks.secret.clone(),
-            service: settings.webhooks.service.clone(),
-            ..certs::Settings::new(settings.namespace.clone())
-        };
-        let may_write = move || leadership.as_ref().is_none_or(Leadership::may_write);
-        Keeper::new(client.clone(), names, identity.clone(), may_write).spawn(stop.clone());
-        identity
-    } else {
-        ServerIdentity::from_directory(&settings.webhooks.directory, stop.clone())?
-    };
     let routes = routes(&admission.store());
     webhook::serve(address, &settings.tls, identity, routes, metrics, stop.clone()).await?;
-    Ok(())
-}
-
-async fn serve_metrics(
-    settings: &Settings,
-    client: &Client,
-    registry: Arc<Registry>,
-    stop: &CancellationToken,
-) -> Result<(), Error> {
-    let Some(address) = everywhere(settings.metrics_port) else { return Ok(()) };
-    let identity = match &settings.metrics_certificate {
-        Some(directory) => ServerIdentity::from_directory(directory, stop.clone())?,
-        None => ServerIdentity::self_signed()?,
-    };
-    let access = Arc::new(Access::new(client.clone()));
-    let metrics = SecureMetrics { address, options: settings.tls.clone(), identity, access };
-    secure_metrics(metrics, registry, stop.clone()).await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,6 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use kube::Client;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +51,9 @@ pub enum SecureError {
     /// The TLS options contradict each other.
     #[error("cannot serve metrics: {0}")]
     Tls(#[from] rustls::Error),
+    /// There is no certificate to show.
+    #[error("cannot serve metrics: {0}")]
+    Certificate(#[from] tls::IdentityError),
 }
 
 /// The running endpoints; they end with the token given to [`serve`], or when this is dropped.
@@ -90,6 +95,35 @@ pub async fn serve(
         admin.spawn(listener, metrics_routes(registry), stop);
     }
     Ok(admin)
+}
+
+/// What the flags say about metrics.
+#[derive(Clone, Debug)]
+pub struct MetricsSettings {
+    /// Port on every address, 0 for none.
+    pub port: u16,
+    /// The TLS flags.
+    pub tls: tls::Options,
+    /// Folder of the certificate; none: one that is signed by nobody.
+    pub certificate: Option<PathBuf>,
+}
+
+/// Serves `/metrics` as the flags say, until `stop`.
+pub async fn serve_metrics(
+    settings: MetricsSettings,
+    client: Client,
+    registry: Arc<Registry>,
+    stop: CancellationToken,
+) -> Result<(), SecureError> {
+    let MetricsSettings { port, tls: options, certificate } = settings;
+    let Some(address) = everywhere(port) else { return Ok(()) };
+    let identity = match &certificate {
+        Some(directory) => tls::ServerIdentity::from_directory(directory, stop.clone())?,
+        None => tls::ServerIdentity::self_signed()?,
+    };
+    let access = Arc::new(Access::new(client));
+    let metrics = SecureMetrics { address, options, identity, access };
+    secure_metrics(metrics, registry, stop).await.map(drop)
 }
 
 /// How metrics are served over HTTPS.

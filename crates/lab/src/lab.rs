@@ -67,7 +67,7 @@ pub struct Options {
     /// What is installed.
     pub manifests: Manifests,
     /// Whether the API server asks the webhooks of what is installed; else their configuration is
-    /// taken out again, because a server nobody answers refuses every object.
+    /// taken out again, and the definitions' own rules are all that is checked.
     pub webhooks: bool,
     /// Flags for the controller, behind the manifest's own.
     pub controller_flags: Vec<String>,

@@ -39,6 +39,9 @@ pub enum Error {
     /// A port cannot be opened.
     #[error(transparent)]
     Admin(#[from] admin::AdminError),
+    /// Metrics cannot be served.
+    #[error(transparent)]
+    Metrics(#[from] admin::SecureError),
     /// The list of interfaces that never answer cannot be used.
     #[error(transparent)]
     Exclusion(#[from] ExclusionError),
@@ -68,7 +71,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         pod,
         class,
         ignore_exclude_lb,
-        metrics_port,
+        metrics: metrics_settings,
         health_port,
         members: members_settings,
         excluded_interfaces,
@@ -102,14 +105,10 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         probes.require(*name, move || state.missing());
     }
     let pulse = probes.watchdog("announcement");
-    let _admin = admin::serve(
-        admin::loopback(health_port),
-        admin::everywhere(metrics_port),
-        probes,
-        Arc::new(registry),
-        stop.clone(),
-    )
-    .await?;
+    let registry = Arc::new(registry);
+    let health = admin::loopback(health_port);
+    let _admin = admin::serve(health, None, probes, Arc::clone(&registry), stop.clone()).await?;
+    admin::serve_metrics(metrics_settings, client.clone(), registry, stop.clone()).await?;
     info!(node = node.as_str(), namespace, membership = members.is_some(), "speaker started");
 
     let owner = Owner::new(Parts {

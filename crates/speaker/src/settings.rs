@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ferrolb_ipam::NodeName;
+use ferrolb_kube_rt::admin::MetricsSettings;
 
 pub use crate::vetting::ConflictPolicy;
 
@@ -29,8 +30,8 @@ pub struct Settings {
     pub class: Option<Arc<str>>,
     /// Announce from nodes with the exclude label too.
     pub ignore_exclude_lb: bool,
-    /// Port of the metrics server, 0 for none.
-    pub metrics_port: u16,
+    /// How metrics are served.
+    pub metrics: MetricsSettings,
     /// Port of the probes, on 127.0.0.1.
     pub health_port: u16,
     /// How speakers find and hear each other.

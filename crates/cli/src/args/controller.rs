@@ -66,6 +66,7 @@ impl ControllerArgs {
     /// What the controller is started with.
     pub(crate) fn settings(self) -> anyhow::Result<Settings> {
         let tls = self.shared.tls()?;
+        let metrics_certificate = self.shared.metrics_certificate();
         let shared = self.shared;
         let mode = match self.webhook_mode.as_str() {
             "disabled" => Mode::Addresses,
@@ -95,8 +96,7 @@ impl ControllerArgs {
             },
             memberlist,
             tls,
-            metrics_certificate: (!shared.metrics_cert_dir.is_empty())
-                .then(|| shared.metrics_cert_dir.into()),
+            metrics_certificate,
             metrics_port: shared.port,
             health_port: shared.health_probe_port,
         })

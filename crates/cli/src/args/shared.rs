@@ -48,19 +48,19 @@ pub(crate) struct SharedArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "")]
     pub(crate) pprof_bind_address: String,
 
-    /// Lowest TLS version of the metrics server (accepted, without effect yet)
+    /// Lowest TLS version of metrics and webhooks
     #[arg(long, value_name = "VERSION", default_value = "")]
     pub(crate) tls_min_version: String,
 
-    /// Cipher suites of the metrics server (accepted, without effect yet)
+    /// Cipher suites of metrics and webhooks
     #[arg(long, value_name = "LIST", default_value = "")]
     pub(crate) tls_cipher_suites: String,
 
-    /// Curves of the metrics server (accepted, without effect yet)
+    /// Curves of metrics and webhooks
     #[arg(long, value_name = "LIST", default_value = "")]
     pub(crate) tls_curve_preferences: String,
 
-    /// Folder of the metrics certificate (accepted, without effect yet)
+    /// Folder of the metrics certificate; default: one signed by nobody
     #[arg(long, value_name = "FOLDER", default_value = "")]
     pub(crate) metrics_cert_dir: String,
 }
@@ -90,15 +90,14 @@ impl SharedArgs {
         tls::Options::parse(tls_min_version, tls_cipher_suites, tls_curve_preferences)
     }
 
-    /// Flags of this group that are set and have no effect yet.
+    /// The folder of the metrics certificate, if one was named.
+    pub(crate) fn metrics_certificate(&self) -> Option<PathBuf> {
+        (!self.metrics_cert_dir.is_empty()).then(|| self.metrics_cert_dir.as_str().into())
+    }
+
+    /// Flags of this group that are set and have no effect.
     pub(crate) fn later(&self) -> Vec<LaterFlag> {
-        later(&[
-            ("pprof-bind-address", &self.pprof_bind_address),
-            ("tls-min-version", &self.tls_min_version),
-            ("tls-cipher-suites", &self.tls_cipher_suites),
-            ("tls-curve-preferences", &self.tls_curve_preferences),
-            ("metrics-cert-dir", &self.metrics_cert_dir),
-        ])
+        later(&[("pprof-bind-address", &self.pprof_bind_address)])
     }
 }
 

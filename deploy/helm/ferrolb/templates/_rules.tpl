@@ -93,6 +93,11 @@
     resources: [secrets]
     resourceNames: [metallb-webhook-cert]
     verbs: [get, list, watch, update, patch]
+  # tells whoever left the configuration of version 0.12 there how to convert it; asked once, without pools
+  - apiGroups: [""]
+    resources: [configmaps]
+    resourceNames: [config]
+    verbs: [get]
 {{- if include "ferrolb.memberlist" . }}
   # its own Deployment, named as the owner of that Secret
   - apiGroups: [apps]
