@@ -84,6 +84,8 @@ pub(crate) struct Owner {
     vetting: Vetting,
     /// The addresses of nodes.
     hosts: BTreeMap<NodeName, BTreeSet<IpAddr>>,
+    /// Nodes that the control plane does not hear.
+    lost: BTreeSet<NodeName>,
     /// Services have been decided about.
     begun: bool,
     /// Addresses that cannot be announced here, for want of their interfaces.
@@ -121,6 +123,7 @@ impl Owner {
             assigned: BTreeMap::new(),
             vetting,
             hosts: BTreeMap::new(),
+            lost: BTreeSet::new(),
             begun: false,
             impossible: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -200,8 +203,10 @@ impl Owner {
             }
             Message::Slice(key, row) => self.apply(Change::Slice(key, row)),
             Message::Node(name, row) => {
-                self.take_hosts(&name, row.as_ref());
-                self.apply(Change::Node(name, row));
+                let (node, lost) = row.map(|row| (row.node, row.lost)).unzip();
+                self.take_hosts(&name, node.as_ref());
+                self.apply(Change::Node(name.clone(), node));
+                self.take_lost(name, lost.unwrap_or_default());
             }
             Message::Namespace(name, row) => {
                 set(&mut self.objects.namespaces, name, row);
@@ -284,6 +289,27 @@ impl Owner {
             self.parts.layer2.announce_again();
         }
         self.unsettled = Some(revision);
+    }
+
+    /// Without membership the control plane says who is dead, after its grace period (40 s or more).
+    /// If it has lost all nodes, the fault is its own.
+    fn take_lost(&mut self, name: NodeName, lost: bool) {
+        if self.parts.members.is_some() {
+            return;
+        }
+        let changed = if lost { self.lost.insert(name) } else { self.lost.remove(&name) };
+        // Nodes come and go while some are lost.
+        if !changed && self.lost.is_empty() {
+            return;
+        }
+        let found = self.hosts.keys().filter(|node| !self.lost.contains(*node));
+        let found: BTreeSet<NodeName> = found.cloned().collect();
+        let members = if self.lost.is_empty() || found.is_empty() {
+            model::Members::Unknown
+        } else {
+            model::Members::Known(found)
+        };
+        self.apply(Change::Members(members));
     }
 
     /// Interfaces that could not be opened may have recovered without a word.

@@ -145,7 +145,10 @@ fn start_members(
     announcers: Announcers,
 ) -> Result<Option<Members>, Error> {
     let Some(address) = settings.address.filter(|_| !settings.labels.is_empty()) else {
-        info!("membership is off (--ml-bindaddr or --ml-labels is empty): every node counts");
+        info!(
+            "membership is off (--ml-bindaddr or --ml-labels is empty): every node counts that the \
+             control plane has not lost"
+        );
         return Ok(None);
     };
     let secret = match members::load(settings.secret_folder.as_deref()) {

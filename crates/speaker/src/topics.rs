@@ -41,7 +41,7 @@ pub(crate) enum Topic {
 pub(crate) enum Message {
     Service(ServiceKey, Option<Box<Service>>),
     Slice(SliceKey, Option<EndpointSlice>),
-    Node(NodeName, Option<Node>),
+    Node(NodeName, Option<NodeRow>),
     Namespace(Arc<str>, Option<Namespace>),
     Pool(String, Option<Box<IPAddressPool>>),
     L2Advertisement(String, Option<Box<L2Advertisement>>),
@@ -53,6 +53,24 @@ pub(crate) enum Message {
     StatusAgain(ServiceKey),
     /// A watch has said everything there is.
     Synced(&'static str),
+}
+
+/// A Node, and what only a speaker without membership looks at.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeRow {
+    pub(crate) node: Node,
+    /// The control plane has not heard of it for so long that nobody knows how it is.
+    pub(crate) lost: bool,
+}
+
+impl NodeRow {
+    fn of(key: &ObjectKey, object: core::Node) -> Option<Self> {
+        let conditions = object.status.iter().filter_map(|status| status.conditions.as_ref());
+        let lost = conditions
+            .flatten()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "Unknown");
+        Some(Self { node: rows::node(key, object)?, lost })
+    }
 }
 
 /// A status object and the Service it is about.
@@ -110,7 +128,7 @@ pub(crate) fn watch_all(
     );
     let nodes = watch::spawn(
         WatchSpec::<core::Node>::all(client.clone()).metrics(metrics),
-        rows::node,
+        NodeRow::of,
         post.clone(),
         |update| {
             entry(

@@ -7,9 +7,11 @@
 //! | sends none: upstream's speaker, or ours without a secret | membership says that it lives, suspects included |
 //! | this one | heartbeat says so; without heartbeats, always |
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ferrolb_heartbeat::{Event, Previous};
 use ferrolb_ipam::NodeName;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -77,27 +79,39 @@ impl Board {
         self.publish.borrow().revision
     }
 
-    /// Heartbeat's candidates.
-    pub(super) fn set_heard(&self, heard: BTreeSet<Arc<str>>) {
-        self.change(|opinions| opinions.heard = Some(heard));
+    /// What heartbeat says, as one change: who is heard for the first time must not be missing in
+    /// between.
+    pub(super) fn hear(&self, events: &[Event]) {
+        let mut returns = 0;
+        self.change(|opinions| {
+            for event in events {
+                match event {
+                    Event::MembersChanged { candidates } => {
+                        opinions.heard = Some(candidates.clone());
+                    }
+                    Event::PeerUnheard { peer } => {
+                        opinions.unheard.insert(peer.clone());
+                    }
+                    Event::PeerBack { peer, previous } => {
+                        opinions.unheard.remove(peer);
+                        returns += u64::from(*previous == Previous::Dead);
+                    }
+                    _ => {}
+                }
+            }
+        });
+        if returns > 0 {
+            self.publish.send_modify(|view| view.returns += returns);
+        }
     }
 
-    /// Heartbeat never heard this node.
-    pub(super) fn add_unheard(&self, node: Arc<str>) {
-        self.change(|opinions| opinions.unheard.insert(node));
-    }
-
-    /// Heartbeat hears it, or does not listen for it any more.
-    pub(super) fn retain_unheard(&self, keep: impl FnMut(&Arc<str>) -> bool) {
-        self.change(|opinions| opinions.unheard.retain(keep));
+    /// Heartbeat listens for these nodes, and for no others.
+    pub(super) fn set_listed(&self, listed: &BTreeMap<Arc<str>, SocketAddr>) {
+        self.change(|opinions| opinions.unheard.retain(|node| listed.contains_key(node)));
     }
 
     pub(super) fn set_roll(&self, roll: Roll) {
         self.change(|opinions| opinions.roll = Some(roll));
-    }
-
-    pub(super) fn add_return(&self) {
-        self.publish.send_modify(|view| view.returns += 1);
     }
 
     pub(super) fn set_released(&self) {
@@ -108,7 +122,7 @@ impl Board {
         self.publish.send_modify(|view| view.departed = true);
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Opinions) -> T) {
+    fn change(&self, change: impl FnOnce(&mut Opinions)) {
         // Held until the view is out, so that views follow each other as opinions do.
         let mut opinions = self.opinions.lock();
         change(&mut opinions);
@@ -154,6 +168,10 @@ mod tests {
         Roll { trusted: mk_set(trusted), beating: mk_set(beating), mixed: !trusted.is_empty() }
     }
 
+    fn mk_heard(names: &str) -> Event {
+        Event::MembersChanged { candidates: mk_set(names) }
+    }
+
     fn names(board: &Board) -> Option<String> {
         let candidates = board.view().borrow().candidates.clone()?;
         Some(candidates.iter().map(NodeName::as_str).collect::<Vec<_>>().join(" "))
@@ -176,10 +194,10 @@ mod tests {
         let board = Board::new(true);
         board.set_roll(mk_roll(trusted, beating));
         assert_eq!(names(&board), None);
-        for node in mk_set(unheard) {
-            board.add_unheard(node);
-        }
-        board.set_heard(mk_set(heard));
+        // In this order: nobody is alone for a moment because others are not heard.
+        let mut events = vec![mk_heard(heard)];
+        events.extend(mk_set(unheard).into_iter().map(|peer| Event::PeerUnheard { peer }));
+        board.hear(&events);
         assert_eq!(names(&board).as_deref(), Some(wanted));
         assert_eq!(board.view().borrow().mixed, !trusted.is_empty());
     }
@@ -195,15 +213,29 @@ mod tests {
     #[test]
     fn whoever_is_heard_is_judged_by_its_own_word() {
         let board = Board::new(true);
-        board.set_heard(mk_set("a"));
         board.set_roll(mk_roll("", "a b"));
-        board.add_unheard("b".into());
+        board.hear(&[mk_heard("a"), Event::PeerUnheard { peer: "b".into() }]);
         assert_eq!(names(&board).as_deref(), Some("a b"));
         let before = board.revision();
-        board.retain_unheard(|node| **node != *"b");
+        let back = Event::PeerBack { peer: "b".into(), previous: Previous::Unheard };
+        board.hear(std::slice::from_ref(&back));
         assert_eq!(names(&board).as_deref(), Some("a"));
         assert_eq!(board.revision(), before + 1);
-        board.set_heard(mk_set("a"));
-        assert_eq!(board.revision(), before + 1);
+        board.hear(&[mk_heard("a b"), back]);
+        board.hear(&[mk_heard("a b")]);
+        assert_eq!(names(&board).as_deref(), Some("a b"));
+        assert_eq!(board.revision(), before + 2);
+        assert_eq!(board.view().borrow().returns, 0);
+        board.hear(&[Event::PeerBack { peer: "b".into(), previous: Previous::Dead }]);
+        assert_eq!(board.view().borrow().returns, 1);
+    }
+
+    #[test]
+    fn whoever_is_not_listened_for_any_more_is_not_unheard() {
+        let board = Board::new(true);
+        board.set_roll(mk_roll("", "a b"));
+        board.hear(&[mk_heard("a"), Event::PeerUnheard { peer: "b".into() }]);
+        board.set_listed(&BTreeMap::new());
+        assert_eq!(names(&board).as_deref(), Some("a"));
     }
 }

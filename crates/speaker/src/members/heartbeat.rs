@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ferrolb_heartbeat::{Config, Detector, Event, FIRST_BYTE, Previous, WireAnswer};
+use ferrolb_heartbeat::{Config, Detector, Event, FIRST_BYTE, WireAnswer};
 use ferrolb_swim_proto::MAX_DATAGRAM;
 use ferrolb_sys::{TimestampedUdp, Waker, monotonic_now, wait};
 use parking_lot::Mutex;
@@ -172,7 +172,12 @@ impl Watcher {
             while let Some(transmit) = self.detector.poll_transmit() {
                 self.send(&transmit.to, &transmit.bytes);
             }
-            while let Some(event) = self.detector.poll_event() {
+            let events: Vec<Event> = std::iter::from_fn(|| self.detector.poll_event()).collect();
+            if !events.is_empty() {
+                // First what others act on, then what may wait for a log.
+                self.board.hear(&events);
+            }
+            for event in events {
                 self.handle(event, now);
             }
         }
@@ -184,7 +189,7 @@ impl Watcher {
         let now = monotonic_now();
         if let Some(peers) = orders.peers {
             self.detector.set_peers(now, peers.keys().cloned());
-            self.board.retain_unheard(|node| peers.contains_key(node));
+            self.board.set_listed(&peers);
             self.addresses = peers;
         }
         if let Some(preempting) = orders.preempting {
@@ -239,7 +244,8 @@ impl Watcher {
 
     fn handle(&mut self, event: Event, now: Duration) {
         match event {
-            Event::MembersChanged { candidates } => self.board.set_heard(candidates),
+            // The board has told.
+            Event::MembersChanged { .. } => {}
             Event::AskWire { peer } => self.ask_wire(peer, now),
             Event::PeerSilent { peer, silence, limit } => {
                 warn!(event = "peerSilent", peer = &*peer, ?silence, ?limit, "a speaker is silent");
@@ -257,10 +263,6 @@ impl Watcher {
             }
             Event::PeerBack { peer, previous } => {
                 info!(event = "peerBack", peer = &*peer, ?previous, "a speaker is heard");
-                self.board.retain_unheard(|node| *node != peer);
-                if previous == Previous::Dead {
-                    self.board.add_return();
-                }
             }
             Event::PeerUnheard { peer } => {
                 warn!(
@@ -271,7 +273,6 @@ impl Watcher {
                     "no heartbeat of a speaker was ever heard: its UDP port is blocked, its secret \
                      is another one, or it does not run"
                 );
-                self.board.add_unheard(peer);
             }
             Event::BrokenPath { deaf, peer, seen_by } => warn!(
                 event = "brokenPath",
