@@ -10,18 +10,28 @@ use ferrolb_addr::Family;
 use ferrolb_lab::api::wait_until;
 use ferrolb_lab::plan::Lan;
 use ferrolb_lab::process::{Process, Spec};
-use ferrolb_lab::{Host, NAMESPACE, Result};
+use ferrolb_lab::{Host, NAMESPACE, Result, fault};
 
 use super::case;
 use crate::manifest::{advertisement, pool, service};
 use crate::stage::{PATIENCE, QUIET, Stage, check, fail};
 use crate::suite::Case;
 
-pub(super) const CASES: &[Case] = &[case(
-    "upstream_speaker",
-    "a node with upstream's membership keeps its share of addresses until it dies",
-    upstream,
-)];
+pub(super) const CASES: &[Case] = &[
+    case(
+        "upstream_speaker",
+        "a node with upstream's membership keeps its share of addresses until it dies",
+        upstream,
+    ),
+    case(
+        "udp_blocked",
+        "no heartbeat ever arrives: membership goes by TCP and decides, more slowly",
+        blocked,
+    ),
+];
+
+/// UDP and TCP port of speakers.
+const PORT: u16 = 7946;
 
 /// Enough for each of three nodes to own some.
 const SERVICES: usize = 9;
@@ -68,6 +78,45 @@ fn upstream(stage: &mut Stage) -> Result<()> {
     wait_for_owners(stage, &owners, |owner, now| now == owner)
 }
 
+fn blocked(stage: &mut Stage) -> Result<()> {
+    let speakers: Vec<String> =
+        stage.nodes().iter().map(|node| format!("speaker-{node}")).collect();
+    stage.apply(&pool("web", &["172.30.1.200-172.30.1.209"]))?;
+    stage.apply(&advertisement("all"))?;
+    stage.apply(&service("web"))?;
+    let address = stage.address("web")?;
+    for node in stage.nodes() {
+        fault::block(stage.lab().host(&node)?, PORT)?;
+    }
+    let result = decides(stage, &speakers, address);
+    for node in stage.nodes() {
+        fault::lose_nothing(stage.lab().host(&node)?)?;
+    }
+    result
+}
+
+fn decides(stage: &Stage, speakers: &[String], address: IpAddr) -> Result<()> {
+    let written = stage.written(&speakers[0])?;
+    for speaker in speakers {
+        stage.lab().process(speaker)?.restart()?;
+    }
+    stage.wait_for_line(&speakers[0], written, &["peerUnheard"])?;
+    let first = stage.announced("web", Lan::One, address)?;
+    // Whoever was counted would answer within that time.
+    thread::sleep(QUIET);
+    stage.expect_owner(address, &first)?;
+    stage.lab().speaker(&first)?.kill()?;
+    let second = wait_until(&format!("another than {first} answers"), PATIENCE, || {
+        let now = stage.answerers(Lan::One, address)?;
+        let others = now.len() == 1 && !now.contains(&first);
+        Ok(if others { Ok(now) } else { Err(format!("{now:?}")) })
+    })?;
+    stage.restart(&format!("speaker-{first}"))?;
+    stage
+        .expect_owner(address, &first)
+        .map_err(|error| fail(format!("{second:?} answered meanwhile: {error}")))
+}
+
 /// Waits until each address is answered for by one node, and the right one.
 fn wait_for_owners(
     stage: &Stage,
@@ -105,7 +154,8 @@ impl Peer {
         let program = program()?.display().to_string();
         let bind = host.address(Lan::One, Family::V4).to_string();
         let words = ["sh", "-c", line, "sh", &pipe, &program, "serve", "-name", host.name()];
-        let flags = ["-bind", &bind, "-port", "7946", "-secret", &secret];
+        let port = PORT.to_string();
+        let flags = ["-bind", &bind, "-port", &port, "-secret", &secret];
         let process = Process::start(Spec {
             name: name.clone(),
             host: host.clone(),
