@@ -18,6 +18,7 @@
 
 mod board;
 mod heartbeat;
+mod lost;
 mod membership;
 mod port;
 mod roster;
@@ -39,6 +40,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::board::View;
+pub(crate) use self::lost::Lost;
 pub(crate) use self::secret::{Secret, load};
 pub(crate) use self::tuning::Tuning;
 
@@ -53,7 +55,7 @@ use self::roster::Kind;
 use crate::l2::Witness;
 
 /// Membership's datagrams that wait for its thread.
-const QUEUE: usize = 256;
+const QUEUE: usize = 128;
 
 /// An address that each peer announces, for questions on the wire; kept by the owner task.
 pub(crate) type Announcers = Arc<Mutex<BTreeMap<Arc<str>, IpAddr>>>;
@@ -193,6 +195,6 @@ impl Members {
 
     /// Whether all members take over by heartbeat, so that nobody waits for [`Members::leave`].
     pub(crate) fn hands_over(&self) -> bool {
-        self.heartbeat.is_some() && !self.board.view().borrow().mixed
+        self.board.hears_all()
     }
 }

@@ -28,7 +28,7 @@ mod report;
 use crate::announced::{Announced, Answer};
 use crate::l2::Layer2;
 use crate::l2status::{Action, Again, OwnerPod, Reconciler};
-use crate::members::{Announcers, Members, View};
+use crate::members::{Announcers, Lost, Members, View};
 use crate::topics::{Message, PODS, STATUSES, StatusKey, Topic};
 use crate::vetting::{ConflictPolicy, Vetting};
 
@@ -84,8 +84,8 @@ pub(crate) struct Owner {
     vetting: Vetting,
     /// The addresses of nodes.
     hosts: BTreeMap<NodeName, BTreeSet<IpAddr>>,
-    /// Nodes that the control plane does not hear.
-    lost: BTreeSet<NodeName>,
+    /// Who does not count while membership is off.
+    lost: Lost,
     /// Services have been decided about.
     begun: bool,
     /// Addresses that cannot be announced here, for want of their interfaces.
@@ -123,7 +123,7 @@ impl Owner {
             assigned: BTreeMap::new(),
             vetting,
             hosts: BTreeMap::new(),
-            lost: BTreeSet::new(),
+            lost: Lost::default(),
             begun: false,
             impossible: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -206,7 +206,12 @@ impl Owner {
                 let (node, lost) = row.map(|row| (row.node, row.lost)).unzip();
                 self.take_hosts(&name, node.as_ref());
                 self.apply(Change::Node(name.clone(), node));
-                self.take_lost(name, lost.unwrap_or_default());
+                if self.parts.members.is_none()
+                    && let Some(members) =
+                        self.lost.take(name, lost.unwrap_or_default(), self.hosts.keys())
+                {
+                    self.apply(Change::Members(members));
+                }
             }
             Message::Namespace(name, row) => {
                 set(&mut self.objects.namespaces, name, row);
@@ -289,27 +294,6 @@ impl Owner {
             self.parts.layer2.announce_again();
         }
         self.unsettled = Some(revision);
-    }
-
-    /// Without membership the control plane says who is dead, after its grace period (40 s or more).
-    /// If it has lost all nodes, the fault is its own.
-    fn take_lost(&mut self, name: NodeName, lost: bool) {
-        if self.parts.members.is_some() {
-            return;
-        }
-        let changed = if lost { self.lost.insert(name) } else { self.lost.remove(&name) };
-        // Nodes come and go while some are lost.
-        if !changed && self.lost.is_empty() {
-            return;
-        }
-        let found = self.hosts.keys().filter(|node| !self.lost.contains(*node));
-        let found: BTreeSet<NodeName> = found.cloned().collect();
-        let members = if self.lost.is_empty() || found.is_empty() {
-            model::Members::Unknown
-        } else {
-            model::Members::Known(found)
-        };
-        self.apply(Change::Members(members));
     }
 
     /// Interfaces that could not be opened may have recovered without a word.

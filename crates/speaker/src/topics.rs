@@ -231,3 +231,30 @@ fn entry<R>(
         Update::Synced => (Topic::Synced(name), Message::Synced(name)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case("Ready", "True", false)]
+    #[case("Ready", "False", false)]
+    #[case("Ready", "Unknown", true)]
+    #[case("MemoryPressure", "Unknown", false)]
+    fn a_node_is_lost_when_nobody_knows(
+        #[case] kind: &str,
+        #[case] status: &str,
+        #[case] lost: bool,
+    ) {
+        let key = ObjectKey { namespace: "".into(), name: "a".into() };
+        let object = json!({
+            "metadata": { "name": "a" },
+            "status": { "conditions": [{ "type": kind, "status": status }] },
+        });
+        let row = NodeRow::of(&key, serde_json::from_value(object).unwrap()).unwrap();
+        assert_eq!((row.lost, row.node.name), (lost, "a".into()));
+    }
+}

@@ -75,6 +75,16 @@ impl Board {
         self.publish.subscribe()
     }
 
+    /// Whether everybody who lives hears from us by heartbeat, as far as we hear them.
+    pub(super) fn hears_all(&self) -> bool {
+        let opinions = self.opinions.lock();
+        let roll = opinions.roll.as_ref();
+        opinions.heartbeat
+            && roll.is_none_or(|roll| {
+                roll.trusted.is_empty() && roll.beating.is_disjoint(&opinions.unheard)
+            })
+    }
+
     pub(super) fn revision(&self) -> u64 {
         self.publish.borrow().revision
     }
@@ -128,17 +138,21 @@ impl Board {
         change(&mut opinions);
         let candidates = opinions.candidates();
         let mixed = opinions.roll.as_ref().is_some_and(|roll| roll.mixed);
+        let mut told = None;
         self.publish.send_if_modified(|view| {
-            let changed = view.candidates != candidates;
-            if changed {
-                let names = candidates.iter().flatten().map(NodeName::as_str);
-                let members = names.collect::<Vec<_>>().join(",");
-                info!(event = "membersChanged", members, mixed, "candidates changed");
+            if view.candidates != candidates {
+                told.clone_from(&candidates);
                 view.candidates = candidates;
                 view.revision += 1;
             }
-            std::mem::replace(&mut view.mixed, mixed) != mixed || changed
+            std::mem::replace(&mut view.mixed, mixed) != mixed || told.is_some()
         });
+        drop(opinions);
+        if let Some(candidates) = told {
+            let names: Vec<&str> = candidates.iter().map(NodeName::as_str).collect();
+            let members = names.join(",");
+            info!(event = "membersChanged", members, mixed, "candidates changed");
+        }
     }
 }
 
@@ -178,18 +192,19 @@ mod tests {
     }
 
     #[rstest]
-    #[case::all_heard("a b", "", "", "a b", "a b")]
-    #[case::dead_by_heartbeat("a", "", "", "a b", "a")]
-    #[case::upstream_beside("a", "", "u", "a", "a u")]
-    #[case::port_blocked("a", "b", "", "a b", "a b")]
-    #[case::port_blocked_and_dead("a", "b", "", "a", "a")]
-    #[case::not_eligible_itself("", "", "u", "a", "u")]
+    #[case::all_heard("a b", "", "", "a b", "a b", true)]
+    #[case::dead_by_heartbeat("a", "", "", "a b", "a", true)]
+    #[case::upstream_beside("a", "", "u", "a", "a u", false)]
+    #[case::port_blocked("a", "b", "", "a b", "a b", false)]
+    #[case::port_blocked_and_dead("a", "b", "", "a", "a", true)]
+    #[case::not_eligible_itself("", "", "u", "a", "u", false)]
     fn a_candidate_is(
         #[case] heard: &str,
         #[case] unheard: &str,
         #[case] trusted: &str,
         #[case] beating: &str,
         #[case] wanted: &str,
+        #[case] hears_all: bool,
     ) {
         let board = Board::new(true);
         board.set_roll(mk_roll(trusted, beating));
@@ -199,6 +214,7 @@ mod tests {
         events.extend(mk_set(unheard).into_iter().map(|peer| Event::PeerUnheard { peer }));
         board.hear(&events);
         assert_eq!(names(&board).as_deref(), Some(wanted));
+        assert_eq!(board.hears_all(), hears_all);
         assert_eq!(board.view().borrow().mixed, !trusted.is_empty());
     }
 
@@ -208,6 +224,7 @@ mod tests {
         assert_eq!(names(&board), None);
         board.set_roll(mk_roll("a u", ""));
         assert_eq!(names(&board).as_deref(), Some("a u"));
+        assert!(!board.hears_all());
     }
 
     #[test]

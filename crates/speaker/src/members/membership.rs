@@ -253,9 +253,11 @@ impl Driver {
     }
 
     fn join(&mut self, now: Duration) {
+        let seeds = self.roster.seeds();
         let alone = self.member.members().filter(Member::is_usable).count() < 2;
-        self.join_at = Some(now + if alone { JOIN_SOON } else { JOIN_AGAIN });
-        self.member.join(now, self.roster.seeds());
+        let soon = alone && !seeds.is_empty();
+        self.join_at = Some(now + if soon { JOIN_SOON } else { JOIN_AGAIN });
+        self.member.join(now, seeds);
         // Those that were gone for long are forgotten without a word.
         self.stale = true;
     }
@@ -306,7 +308,7 @@ impl Driver {
         let roll = self.roster.roll(&members, self.heartbeat.is_some());
         if self.roll.as_ref() != Some(&roll) {
             if let Some(heartbeat) = &self.heartbeat {
-                heartbeat.set_preempting(roll.mixed);
+                heartbeat.set_preempting(!roll.trusted.is_empty());
             }
             self.board.set_roll(roll.clone());
             self.roll = Some(roll);

@@ -16,9 +16,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Streams of others at a time; further ones wait in the kernel.
-const MAX_STREAMS: usize = 64;
+const MAX_STREAMS: usize = 32;
 /// Streams of one host at a time; further ones are closed.
-const MAX_OF_HOST: usize = 8;
+const MAX_OF_HOST: usize = 4;
 
 /// How a stream's task ended.
 pub(super) enum Ended {
