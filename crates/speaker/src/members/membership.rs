@@ -27,8 +27,8 @@ use super::streams::{self, Ended, Guests};
 
 /// Time between two attempts to join the Pods that are no members.
 const JOIN_AGAIN: Duration = Duration::from_mins(1);
-/// The same while there is no other member at all.
-const JOIN_SOON: Duration = Duration::from_secs(5);
+/// The same while Pods are new: some may not listen yet.
+const JOIN_SOON: Duration = Duration::from_secs(1);
 /// Datagrams taken in before time is judged and answers are sent.
 const BATCH: usize = 256;
 /// Pause when a stream cannot be accepted.
@@ -243,7 +243,8 @@ impl Driver {
             let seeds = self.roster.seeds();
             self.failures.retain(|seed, _| seeds.contains(seed));
             self.member.join(now, seeds.difference(&before).copied());
-            self.join_at.get_or_insert(now + JOIN_SOON);
+            let soon = now + JOIN_SOON;
+            self.join_at = Some(self.join_at.map_or(soon, |at| at.min(soon)));
             self.stale = true;
         }
         if wishes.leave {
@@ -253,11 +254,9 @@ impl Driver {
     }
 
     fn join(&mut self, now: Duration) {
-        let seeds = self.roster.seeds();
-        let alone = self.member.members().filter(Member::is_usable).count() < 2;
-        let soon = alone && !seeds.is_empty();
+        let soon = self.roster.has_new(now);
         self.join_at = Some(now + if soon { JOIN_SOON } else { JOIN_AGAIN });
-        self.member.join(now, seeds);
+        self.member.join(now, self.roster.seeds());
         // Those that were gone for long are forgotten without a word.
         self.stale = true;
     }

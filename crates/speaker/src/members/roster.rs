@@ -19,6 +19,8 @@ const OURS: &str = "ferrolb";
 const BEATING: &str = "ferrolb heartbeat 1";
 /// How long a Pod's node may take to become a member before it gets heartbeats without.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// For how long a Pod is new.
+const NEW: Duration = Duration::from_secs(15);
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,6 +91,11 @@ impl Roster {
     /// Addresses to join through.
     pub(super) fn seeds(&self) -> BTreeSet<SocketAddr> {
         self.pods.iter().flat_map(BTreeMap::values).map(|pod| pod.address).collect()
+    }
+
+    /// Whether some Pod is new.
+    pub(super) fn has_new(&self, now: Duration) -> bool {
+        self.pods.iter().flat_map(BTreeMap::values).any(|pod| now < pod.since + NEW)
     }
 
     /// The node whose Pod has that address.
@@ -243,6 +250,8 @@ mod tests {
         roster.set_pods(PATIENCE, pods.into());
         assert_eq!(names(roster.peers(PATIENCE, &[])).as_deref(), Some("b c"));
         assert_eq!(names(roster.peers(PATIENCE * 2, &[])).as_deref(), Some("b c d"));
+        assert!(roster.has_new(PATIENCE * 15));
+        assert!(!roster.has_new(PATIENCE * 16));
     }
 
     #[rstest]
