@@ -28,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
         "no heartbeat ever arrives: membership goes by TCP and decides, more slowly",
         blocked,
     ),
+    case("membership_off", "every node counts that the control plane has not lost", off),
 ];
 
 /// UDP and TCP port of speakers.
@@ -101,10 +102,13 @@ fn decides(stage: &Stage, speakers: &[String], address: IpAddr) -> Result<()> {
         stage.lab().process(speaker)?.restart()?;
     }
     stage.wait_for_line(&speakers[0], written, &["peerUnheard"])?;
-    let first = stage.announced("web", Lan::One, address)?;
-    // Whoever was counted would answer within that time.
-    thread::sleep(QUIET);
-    stage.expect_owner(address, &first)?;
+    // Until all have joined all, nobody knows of all.
+    thread::sleep(QUIET * 2);
+    let first = stage.owner(address)?;
+    stage.steadiness(address).and_then(|steadiness| {
+        thread::sleep(QUIET);
+        steadiness.expect_from(stage.lab().host(&first)?)
+    })?;
     stage.lab().speaker(&first)?.kill()?;
     let second = wait_until(&format!("another than {first} answers"), PATIENCE, || {
         let now = stage.answerers(Lan::One, address)?;
@@ -115,6 +119,25 @@ fn decides(stage: &Stage, speakers: &[String], address: IpAddr) -> Result<()> {
     stage
         .expect_owner(address, &first)
         .map_err(|error| fail(format!("{second:?} answered meanwhile: {error}")))
+}
+
+fn off(stage: &mut Stage) -> Result<()> {
+    stage.apply(&pool("web", &["172.30.1.200-172.30.1.209"]))?;
+    stage.apply(&advertisement("all"))?;
+    stage.apply(&service("web"))?;
+    let address = stage.address("web")?;
+    stage.with_flag("DaemonSet", "speaker", "--ml-labels=", |stage| {
+        let first = stage.owner(address)?;
+        stage.set_condition(&first, "Ready", "Unknown")?;
+        let moved = wait_until(&format!("another than {first} answers"), PATIENCE, || {
+            let now = stage.answerers(Lan::One, address)?;
+            let others = now.len() == 1 && !now.contains(&first);
+            Ok(if others { Ok(()) } else { Err(format!("{now:?}")) })
+        });
+        stage.set_condition(&first, "Ready", "True")?;
+        moved?;
+        stage.expect_owner(address, &first)
+    })
 }
 
 /// Waits until each address is answered for by one node, and the right one.
