@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod admission;
 mod allocation;
 mod bad_input;
 mod conflicts;
@@ -42,6 +43,7 @@ pub(crate) fn of(shape: Shape) -> Vec<Case> {
             nodes::CASES,
             surface::CASES,
             metrics::CASES,
+            admission::CASES,
             bad_input::CASES,
             fail_over::CASES,
             conflicts::CASES,

@@ -133,38 +133,25 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Cluster,
         "admissionregistration.k8s.io",
         &["validatingwebhookconfigurations"],
-        FOLLOW,
-        "notices when the certificate authority of its webhooks is lost, for instance by a new installation over the old one",
-    ),
-    controller(
-        Scope::Cluster,
-        "admissionregistration.k8s.io",
-        &["validatingwebhookconfigurations"],
         &["get", "patch"],
-        "puts its certificate authority there",
+        "puts its certificate authority there, and again when it is lost, for instance by a new installation over the old one",
     )
     .named(&[Name::Fixed("metallb-webhook-configuration")]),
     controller(
         Scope::Cluster,
         "apiextensions.k8s.io",
         &["customresourcedefinitions"],
-        FOLLOW,
-        "notices when the certificate authority of the conversion of BGPPeers is lost",
-    ),
-    controller(
-        Scope::Cluster,
-        "apiextensions.k8s.io",
-        &["customresourcedefinitions"],
         &["get", "patch"],
-        "puts its certificate authority there",
+        "puts its certificate authority there, where MetalLB has left a conversion by webhook",
     )
     .named(&[Name::Fixed("bgppeers.metallb.io")]),
+    controller(Scope::Own, OURS, CONFIGURATION, FOLLOW, "the configuration"),
     controller(
         Scope::Own,
         OURS,
-        CONFIGURATION,
-        READ,
-        "the configuration; `get` to check an object beside the ones it stands with",
+        &["ipaddresspools"],
+        &["get"],
+        "how a pool looks now before its status is written",
     ),
     controller(
         Scope::Own,
@@ -184,7 +171,7 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Own,
         OURS,
         &["configurationstates"],
-        &["get", "list", "watch", "create", "patch"],
+        &["get", "create", "patch"],
         "its report on whether the configuration is valid",
     ),
     controller(
@@ -228,7 +215,7 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Own,
         CORE,
         &["secrets"],
-        &["get", "list", "watch", "update", "patch"],
+        &["get", "update"],
         "its certificates, renewed before they end",
     )
     .named(&[Name::Fixed("metallb-webhook-cert")]),
@@ -248,7 +235,7 @@ pub const PERMISSIONS: &[Permission] = &[
         "its own Deployment, named as the owner of that Secret",
     )
     .named(&[Name::Deployment]),
-    controller(Scope::Own, CORE, &["pods"], READ, "its own Pod, and the speakers' that are there"),
+    controller(Scope::Own, CORE, &["pods"], &["get"], "its own Pod, which its report goes with"),
     speaker(
         Scope::Cluster,
         CORE,
@@ -303,7 +290,7 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Own,
         OURS,
         &["configurationstates"],
-        &["get", "list", "watch", "create", "patch"],
+        &["get", "create", "patch"],
         "its report on whether the configuration is valid on this node",
     ),
     speaker(

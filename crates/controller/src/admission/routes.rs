@@ -1,6 +1,7 @@
 //! Upstream's paths, and what is answered there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferrolb_api::conversion;
 use ferrolb_kube_rt::webhook::{Answer, Request, Routes};
@@ -20,6 +21,9 @@ const KINDS: [Kind; 6] = [
     Kind::Community,
 ];
 
+/// How far the watches may be behind.
+const SECOND_LOOK: Duration = Duration::from_millis(200);
+
 /// All routes; `store` is what exists.
 pub fn routes(store: &Arc<Store>) -> Routes {
     let convert = |object: Value, version: &str| {
@@ -28,10 +32,21 @@ pub fn routes(store: &Arc<Store>) -> Routes {
     KINDS.into_iter().fold(Routes::new().convert("/convert", convert), |routes, kind| {
         let store = Arc::clone(store);
         routes.admit(webhook_path(kind), move |request| {
-            let answer = admit(&store, kind, &request);
-            async { answer }
+            let store = Arc::clone(&store);
+            async move { admit_by_and_by(&store, kind, &request).await }
         })
     })
+}
+
+/// Judges a change, and looks again before it is refused: what is in its way may have gone a moment
+/// ago (a peer, then the profile it used), and the watch tells it a moment later.
+async fn admit_by_and_by(store: &Store, kind: Kind, request: &Request) -> Answer {
+    let answer = admit(store, kind, request);
+    if answer.allowed {
+        return answer;
+    }
+    tokio::time::sleep(SECOND_LOOK).await;
+    admit(store, kind, request)
 }
 
 /// Judges one change of an object of `kind`.
@@ -132,6 +147,27 @@ mod tests {
         let request = mk_request("CREATE", "metallb-system", &json!(["192.0.2.0/24"]));
         let answer = admit(&store, Kind::IpAddressPool, &request);
         assert!(answer.allowed && answer.warnings.is_some_and(|warnings| !warnings.is_empty()));
+    }
+
+    #[tokio::test]
+    async fn what_has_just_gone_is_in_nobodys_way() {
+        let store = Arc::new(Store::new("metallb-system"));
+        let request = mk_request("CREATE", "metallb-system", &json!(["192.0.2.0/24"]));
+        let rival = serde_json::from_value(json!({
+            "metadata": { "name": "rival" }, "spec": { "addresses": ["192.0.2.0/28"] },
+        }));
+        let rival = rival.unwrap();
+        store.change(|all| drop(all.pools.insert("rival".to_owned(), rival)));
+        assert!(!admit(&store, Kind::IpAddressPool, &request).allowed);
+        let asked = {
+            let store = Arc::clone(&store);
+            tokio::spawn(
+                async move { admit_by_and_by(&store, Kind::IpAddressPool, &request).await },
+            )
+        };
+        tokio::task::yield_now().await;
+        store.change(|all| drop(all.pools.remove("rival")));
+        assert!(asked.await.unwrap().allowed);
     }
 
     #[test]

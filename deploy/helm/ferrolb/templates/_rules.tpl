@@ -28,30 +28,26 @@
   - apiGroups: [authorization.k8s.io]
     resources: [subjectaccessreviews]
     verbs: [create]
-  # notices when the certificate authority of its webhooks is lost, for instance by a new installation over the old one
-  - apiGroups: [admissionregistration.k8s.io]
-    resources: [validatingwebhookconfigurations]
-    verbs: [list, watch]
-  # puts its certificate authority there
+  # puts its certificate authority there, and again when it is lost, for instance by a new installation over the old one
   - apiGroups: [admissionregistration.k8s.io]
     resources: [validatingwebhookconfigurations]
     resourceNames: [metallb-webhook-configuration]
     verbs: [get, patch]
-  # notices when the certificate authority of the conversion of BGPPeers is lost
-  - apiGroups: [apiextensions.k8s.io]
-    resources: [customresourcedefinitions]
-    verbs: [list, watch]
-  # puts its certificate authority there
+  # puts its certificate authority there, where MetalLB has left a conversion by webhook
   - apiGroups: [apiextensions.k8s.io]
     resources: [customresourcedefinitions]
     resourceNames: [bgppeers.metallb.io]
     verbs: [get, patch]
 {{- end }}
 {{- define "ferrolb.rules.controller.own" }}
-  # the configuration; `get` to check an object beside the ones it stands with
+  # the configuration
   - apiGroups: [metallb.io]
     resources: [ipaddresspools, l2advertisements, bgpadvertisements, bgppeers, bfdprofiles, communities]
-    verbs: [get, list, watch]
+    verbs: [list, watch]
+  # how a pool looks now before its status is written
+  - apiGroups: [metallb.io]
+    resources: [ipaddresspools]
+    verbs: [get]
   # how many addresses of a pool are free and given
   - apiGroups: [metallb.io]
     resources: [ipaddresspools/status]
@@ -63,7 +59,7 @@
   # its report on whether the configuration is valid
   - apiGroups: [metallb.io]
     resources: [configurationstates]
-    verbs: [get, list, watch, create, patch]
+    verbs: [get, create, patch]
   # the content of that report
   - apiGroups: [metallb.io]
     resources: [configurationstates/status]
@@ -92,7 +88,7 @@
   - apiGroups: [""]
     resources: [secrets]
     resourceNames: [metallb-webhook-cert]
-    verbs: [get, list, watch, update, patch]
+    verbs: [get, update]
   # tells whoever left the configuration of version 0.12 there how to convert it; asked once, without pools
   - apiGroups: [""]
     resources: [configmaps]
@@ -105,10 +101,10 @@
     resourceNames: [{{ include "ferrolb.fullname" . }}-controller]
     verbs: [get]
 {{- end }}
-  # its own Pod, and the speakers' that are there
+  # its own Pod, which its report goes with
   - apiGroups: [""]
     resources: [pods]
-    verbs: [get, list, watch]
+    verbs: [get]
 {{- end }}
 {{- define "ferrolb.rules.speaker.cluster" }}
   # which addresses there are to announce, and which nodes may
@@ -148,7 +144,7 @@
   # its report on whether the configuration is valid on this node
   - apiGroups: [metallb.io]
     resources: [configurationstates]
-    verbs: [get, list, watch, create, patch]
+    verbs: [get, create, patch]
   # the content of that report
   - apiGroups: [metallb.io]
     resources: [configurationstates/status]
