@@ -50,7 +50,7 @@ pub use self::tuning::TuningError;
 use self::board::Board;
 use self::heartbeat::Heartbeat;
 use self::membership::Joined;
-use self::port::Port;
+use self::port::Source;
 use self::roster::Kind;
 use crate::l2::Witness;
 
@@ -115,16 +115,12 @@ impl Members {
         let failed = |source| MembersError::Listen { address, source };
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(MembersError::Runtime)?;
         let board = Board::new(secret.is_some());
         let name: Arc<str> = node.as_str().into();
-        let (port, heartbeat, keys) = if let Some(Secret { key, ring }) = secret {
+        let (source, heartbeat, keys) = if let Some(Secret { key, ring }) = secret {
             let socket = TimestampedUdp::bind(address)?;
             let (others, queue) = mpsc::channel(QUEUE);
-            let port = Port::Shared { queue, sender: socket.sender() };
+            let source = Source::Queue(queue, socket.sender());
             let config =
                 ferrolb_heartbeat::Config { name: name.clone(), key, timing: Timing::DEFAULT };
             let parts = heartbeat::Parts {
@@ -136,12 +132,11 @@ impl Members {
                 witness,
                 announcers,
             };
-            (port, Some(Heartbeat::start(parts)?), Some(ring))
+            (source, Some(Heartbeat::start(parts)?), Some(ring))
         } else {
             let socket = UdpSocket::bind(address).map_err(failed)?;
             socket.set_nonblocking(true).map_err(failed)?;
-            let _runtime = runtime.enter();
-            (Port::whole(socket).map_err(MembersError::Runtime)?, None, None)
+            (Source::Socket(socket), None, None)
         };
         let joined = Joined::start(membership::Parts {
             config: ferrolb_swim_proto::Config {
@@ -154,8 +149,7 @@ impl Members {
                 ..ferrolb_swim_proto::Config::new(name, address)
             },
             seed: join_seed,
-            runtime,
-            port,
+            source,
             listener,
             board: board.clone(),
             heartbeat: heartbeat.as_ref().map(|heartbeat| heartbeat.line().clone()),

@@ -5,6 +5,7 @@
 //! of hundreds of nodes takes milliseconds that heartbeats do not have.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,7 +22,7 @@ use tracing::{debug, error, info, warn};
 use super::MembersError;
 use super::board::{Board, Roll};
 use super::heartbeat::Line;
-use super::port::{Datagram, Port};
+use super::port::{Datagram, Port, Source};
 use super::roster::Roster;
 use super::streams::{self, Ended, Guests};
 
@@ -63,8 +64,7 @@ struct Wishes {
 pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) seed: u64,
-    pub(super) runtime: Runtime,
-    pub(super) port: Port,
+    pub(super) source: Source,
     pub(super) listener: TcpListener,
     pub(super) board: Board,
     /// None without heartbeats.
@@ -74,19 +74,16 @@ pub(super) struct Parts {
 impl Joined {
     /// Speaks as `config.name`; knows no seeds yet.
     pub(super) fn start(parts: Parts) -> Result<Self, MembersError> {
-        let Parts { mut config, seed, runtime, port, listener, board, heartbeat } = parts;
+        let Parts { mut config, seed, source, listener, board, heartbeat } = parts;
         config.limits = Limits { stream_bytes: STREAM_BYTES, ..config.limits };
         config.incarnation = incarnation();
-        let listener = {
-            let _runtime = runtime.enter();
-            tokio::net::TcpListener::from_std(listener).map_err(MembersError::Runtime)?
-        };
+        let member = Membership::new(config.clone(), monotonic_now(), seed)?;
+        let (runtime, port, listener) = open(source, listener).map_err(MembersError::Runtime)?;
         let desk = Arc::<Desk>::default();
-        let now = monotonic_now();
         let driver = Driver {
-            own: config.clone(),
             roster: Roster::new(config.name.clone()),
-            member: Membership::new(config, now, seed)?,
+            own: config,
+            member,
             port,
             listener,
             streams: JoinSet::new(),
@@ -129,6 +126,26 @@ impl Drop for Joined {
     }
 }
 
+/// A runtime with both sockets on it.
+fn open(
+    source: Source,
+    listener: TcpListener,
+) -> io::Result<(Runtime, Port, tokio::net::TcpListener)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let opened = {
+        let _entered = runtime.enter();
+        Port::open(source).and_then(|port| Ok((port, tokio::net::TcpListener::from_std(listener)?)))
+    };
+    match opened {
+        Ok((port, listener)) => Ok((runtime, port, listener)),
+        Err(error) => {
+            // Whoever asks may be on a runtime itself, which does not let go of another one.
+            runtime.shutdown_background();
+            Err(error)
+        }
+    }
+}
+
 impl Desk {
     fn wish(&self, wish: impl FnOnce(&mut Wishes)) {
         wish(&mut self.wishes.lock());
@@ -163,7 +180,7 @@ enum Happened {
     Wish,
     Stream(Ended),
     Datagram(Datagram),
-    Guest(std::io::Result<(tokio::net::TcpStream, SocketAddr)>),
+    Guest(io::Result<(tokio::net::TcpStream, SocketAddr)>),
     Time,
 }
 

@@ -10,6 +10,14 @@ use tokio::sync::mpsc;
 /// A datagram and who sent it.
 pub(super) type Datagram = (SocketAddr, Box<[u8]>);
 
+/// What a port is made of.
+pub(super) enum Source {
+    /// The heartbeat thread reads the socket.
+    Queue(mpsc::Receiver<Datagram>, UdpSender),
+    /// There are no heartbeats.
+    Socket(UdpSocket),
+}
+
 /// Membership's side of the UDP port.
 pub(super) enum Port {
     /// The heartbeat thread reads the socket and queues what is not its own.
@@ -29,10 +37,15 @@ pub(super) enum Port {
 }
 
 impl Port {
-    /// Takes a socket that belongs to membership alone; wants a runtime.
-    pub(super) fn whole(socket: UdpSocket) -> io::Result<Self> {
-        let socket = tokio::net::UdpSocket::from_std(socket)?;
-        Ok(Self::Whole { socket, buffer: vec![0; MAX_DATAGRAM].into() })
+    /// Opens it on the runtime that has been entered.
+    pub(super) fn open(source: Source) -> io::Result<Self> {
+        Ok(match source {
+            Source::Queue(queue, sender) => Self::Shared { queue, sender },
+            Source::Socket(socket) => Self::Whole {
+                socket: tokio::net::UdpSocket::from_std(socket)?,
+                buffer: vec![0; MAX_DATAGRAM].into(),
+            },
+        })
     }
 
     /// The next datagram. Cancel safe.

@@ -28,18 +28,12 @@ impl Node {
     /// Probes and gossips at a fifth of the default intervals.
     fn start(name: &str, ip: &str, secret: Option<&str>) -> Self {
         let address = mk_address(ip);
-        let mut tuning = Tuning::load(false, "/nonexistent".as_ref()).unwrap();
-        tuning.timing.probe_interval /= 5;
-        tuning.timing.probe_timeout /= 5;
-        tuning.timing.gossip_interval /= 5;
-        let setup = Setup {
-            node: name.into(),
-            address,
-            secret: secret.map(|secret| Secret::derive(secret.as_bytes()).unwrap()),
-            tuning,
-            seeds: [crate::run::random(), crate::run::random()],
-        };
-        let members = Members::start(setup, Witness::default(), Announcers::default()).unwrap();
+        let members = mk_start(name, address, secret, |tuning| {
+            tuning.timing.probe_interval /= 5;
+            tuning.timing.probe_timeout /= 5;
+            tuning.timing.gossip_interval /= 5;
+        });
+        let members = members.unwrap();
         let view = members.view();
         Self { members, view, address }
     }
@@ -57,6 +51,24 @@ impl Node {
     fn wait(&self, wanted: &str) {
         within(wanted, || self.names(), |names| names.as_deref() == Some(wanted));
     }
+}
+
+fn mk_start(
+    name: &str,
+    address: SocketAddr,
+    secret: Option<&str>,
+    change: impl FnOnce(&mut Tuning),
+) -> Result<Members, MembersError> {
+    let mut tuning = Tuning::load(false, "/nonexistent".as_ref()).unwrap();
+    change(&mut tuning);
+    let setup = Setup {
+        node: name.into(),
+        address,
+        secret: secret.map(|secret| Secret::derive(secret.as_bytes()).unwrap()),
+        tuning,
+        seeds: [crate::run::random(), crate::run::random()],
+    };
+    Members::start(setup, Witness::default(), Announcers::default())
 }
 
 fn names(view: &watch::Receiver<View>) -> Option<String> {
@@ -245,17 +257,25 @@ fn one_of_ours_whose_heartbeats_never_come_is_judged_by_membership() {
     a.wait("a");
 }
 
-#[test]
-fn a_port_in_use_is_named() {
-    let address = mk_address("127.1.13.1");
-    let _taken = TcpListener::bind(address).unwrap();
-    let setup = Setup {
-        node: "a".into(),
-        address,
-        secret: None,
-        tuning: Tuning::load(false, "/nonexistent".as_ref()).unwrap(),
-        seeds: [1, 2],
-    };
-    let error = Members::start(setup, Witness::default(), Announcers::default()).err().unwrap();
-    assert!(error.to_string().starts_with("membership: cannot listen on 127.1.13.1:17946: "));
+/// As the process does it: on a runtime.
+#[rstest]
+#[case::tcp(13, true, None)]
+#[case::udp(14, false, None)]
+#[case::udp_of_heartbeats(15, false, Some(SECRET))]
+#[tokio::test]
+async fn a_port_in_use_is_named(#[case] net: u8, #[case] tcp: bool, #[case] secret: Option<&str>) {
+    let address = mk_address(&format!("127.1.{net}.1"));
+    let _stream = tcp.then(|| TcpListener::bind(address).unwrap());
+    let _datagram = (!tcp).then(|| UdpSocket::bind(address).unwrap());
+    let error = mk_start("a", address, secret, |_| ()).err().unwrap().to_string();
+    assert!(error.contains(&address.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn intervals_that_cannot_work_are_named() {
+    let start = mk_start("a", mk_address("127.1.16.1"), Some(SECRET), |tuning| {
+        tuning.timing.probe_interval = Duration::ZERO;
+    });
+    let error = start.err().unwrap().to_string();
+    assert_eq!(error, "membership: probe_interval of 0ns is below a millisecond");
 }
