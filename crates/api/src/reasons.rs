@@ -68,11 +68,17 @@ pub enum EventReason {
     AnnounceFailed,
     /// A station outside the cluster speaks for an address of the Service. Not known upstream.
     AddressConflict,
+    /// A BGP session came up. Not known upstream.
+    BgpSessionUp,
+    /// A BGP session went down, or cannot be had. Not known upstream.
+    BgpSessionDown,
+    /// A BGP session begins anew because its configuration changed. Not known upstream.
+    BgpSessionReset,
 }
 
 impl EventReason {
     /// All reasons.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::IpAllocated,
         Self::AdditionalAssignFailed,
         Self::ClearAssignment,
@@ -91,6 +97,9 @@ impl EventReason {
         Self::NodeAssigned,
         Self::AnnounceFailed,
         Self::AddressConflict,
+        Self::BgpSessionUp,
+        Self::BgpSessionDown,
+        Self::BgpSessionReset,
     ];
 
     /// The value of the Event's `reason` field.
@@ -114,6 +123,9 @@ impl EventReason {
             Self::NodeAssigned => "nodeAssigned",
             Self::AnnounceFailed => "announceFailed",
             Self::AddressConflict => "AddressConflict",
+            Self::BgpSessionUp => "BGPSessionUp",
+            Self::BgpSessionDown => "BGPSessionDown",
+            Self::BgpSessionReset => "BGPSessionReset",
         }
     }
 
@@ -123,7 +135,9 @@ impl EventReason {
             Self::IpAllocated
             | Self::AdditionalAssignFailed
             | Self::ClearAssignment
-            | Self::NodeAssigned => EventType::Normal,
+            | Self::NodeAssigned
+            | Self::BgpSessionUp
+            | Self::BgpSessionReset => EventType::Normal,
             Self::AllocationFailed
             | Self::LoadBalancerFailed
             | Self::LoadBalancerIpsFamily
@@ -137,7 +151,8 @@ impl EventReason {
             | Self::InternalError
             | Self::DeprecatedAnnotation
             | Self::AnnounceFailed
-            | Self::AddressConflict => EventType::Warning,
+            | Self::AddressConflict
+            | Self::BgpSessionDown => EventType::Warning,
         }
     }
 }
@@ -177,6 +192,9 @@ mod tests {
                 ("nodeAssigned", "Normal"),
                 ("announceFailed", "Warning"),
                 ("AddressConflict", "Warning"),
+                ("BGPSessionUp", "Normal"),
+                ("BGPSessionDown", "Warning"),
+                ("BGPSessionReset", "Normal"),
             ]
         );
     }

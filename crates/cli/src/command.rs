@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferrolb_kube_rt::admin::MetricsSettings;
 use ferrolb_kube_rt::{logs, namespace};
@@ -62,6 +63,8 @@ fn speaker(args: SpeakerArgs) -> anyhow::Result<()> {
         frrk8s_namespace: _,
         frrk8s_secret_passthrough: _,
         address_conflicts,
+        bgp_drain,
+        bgp_lenient_ttl,
     } = args;
     start("speaker", &shared, &later);
     let metrics = MetricsSettings {
@@ -88,6 +91,14 @@ fn speaker(args: SpeakerArgs) -> anyhow::Result<()> {
         },
         excluded_interfaces: ferrolb_speaker::EXCLUDED_INTERFACES_FILE.into(),
         conflicts: address_conflicts.into(),
+        bgp: ferrolb_speaker::BgpSettings {
+            engine: match shared.bgp_type.as_str() {
+                "frr-k8s" => ferrolb_speaker::BgpEngine::FrrK8s,
+                _ => ferrolb_speaker::BgpEngine::Own,
+            },
+            drain: Duration::from_millis(bgp_drain.into()),
+            lenient_ttl: bgp_lenient_ttl,
+        },
     };
     Ok(runtime()?.block_on(ferrolb_speaker::run(settings))?)
 }
@@ -98,12 +109,6 @@ fn start(component: &'static str, shared: &SharedArgs, later: &[LaterFlag]) {
     let _ = logs::init(component, shared.log_level.parse().unwrap_or_default());
     for LaterFlag { flag, value } in later {
         tracing::warn!(flag, value, "flag accepted, but without effect in this version");
-    }
-    if shared.bgp_type != "native" {
-        tracing::warn!(
-            value = shared.bgp_type,
-            "METALLB_BGP_TYPE accepted, but this version announces by Layer 2 only"
-        );
     }
 }
 

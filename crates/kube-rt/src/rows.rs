@@ -11,9 +11,11 @@ use ferrolb_addr::Family;
 use ferrolb_api::annotations::{self, Annotation};
 use ferrolb_api::labels::SLICE_SERVICE_NAME;
 use ferrolb_ipam::{NodeName, Port, Protocol, ServiceKey};
+use ferrolb_model::bgp::SecretRow;
 use ferrolb_model::rows;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::resource::ObjectKey;
 
@@ -112,6 +114,17 @@ pub fn endpoint_slice(
         ServiceKey::new(Arc::clone(&key.namespace), service),
         endpoints,
     ))
+}
+
+/// A Secret that may hold the password of a BGP session. The other content is dropped unseen.
+pub fn secret(_: &ObjectKey, object: core::Secret) -> Option<SecretRow> {
+    let mut data = object.data.unwrap_or_default();
+    let password = data.remove("password").map(|bytes| Zeroizing::new(bytes.0));
+    for bytes in data.values_mut() {
+        bytes.0.zeroize();
+    }
+    let password = password.as_ref().map(|bytes| bytes.as_slice());
+    Some(SecretRow::new(&object.type_.unwrap_or_default(), password))
 }
 
 /// A speaker Pod. One that ended has no address any more, whatever its status still says.

@@ -58,8 +58,6 @@ pub(crate) struct Snapshot {
     pub(crate) sessions: Vec<SessionView>,
     /// Datagrams that no session accepted.
     pub(crate) discarded: u64,
-    /// The thread has real-time priority.
-    pub(crate) realtime: bool,
 }
 
 /// One session as metrics and status show it.

@@ -1,23 +1,25 @@
 //! Announces the addresses of Services on the wire of one node.
 //!
 //! ```text
-//!  watches ──► inbox ──► owner ──► Snapshot::decide ──► wanted ──► l2 ──► ARP, NDP
-//!  members ──► view  ──►   │                            │
-//!  netlink ──► links ──►   │                            └──► Events, ServiceL2Status, metrics
+//!  watches ──► inbox ──► owner ──► Snapshot::decide ──► wanted ──┬─► l2 ───► ARP, NDP
+//!  members ──► view  ──►   │                                     ├─► bgp ──► routers, BFD
+//!  netlink ──► links ──►   │                                     └─► Events, reports, metrics
 //!                          └ one task, all state
 //! ```
 //!
 //! The way from a dead peer to the first frame holds no API call: the failure detector has a thread
 //! of its own, the owner decides in memory, the answering threads share one table.
 //!
-//! Not here: allocation (the controller's) and BGP (later).
+//! The protocols are decided about one by one: what is wrong with one never stops the other.
+//!
+//! Not here: allocation (the controller's).
 
 mod announced;
-#[expect(dead_code, reason = "the BGP peers, which come next, are its users")]
 mod bfd;
+mod bgp;
 mod l2;
-mod l2status;
 mod members;
+mod objects;
 mod owner;
 mod run;
 mod settings;
@@ -29,5 +31,6 @@ pub use l2::exclusion::{Exclusion, ExclusionError};
 pub use members::{MembersError, SecretError, TuningError};
 pub use run::{Error, run};
 pub use settings::{
-    ConflictPolicy, EXCLUDED_INTERFACES_FILE, MEMBERSHIP_FILE, MembersSettings, Settings,
+    BgpEngine, BgpSettings, ConflictPolicy, EXCLUDED_INTERFACES_FILE, MEMBERSHIP_FILE,
+    MembersSettings, Settings,
 };

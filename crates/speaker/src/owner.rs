@@ -5,31 +5,37 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferrolb_api::ServiceL2Status;
 use ferrolb_ipam::{NodeName, ServiceKey};
 use ferrolb_kube_rt::events::Recorder;
 use ferrolb_kube_rt::metrics::{ClientMetrics, SpeakerMetrics};
 use ferrolb_kube_rt::probes::{Check, Pulse};
-use ferrolb_kube_rt::status::{self, Outcome as WriteOutcome, Write, Writer};
-use ferrolb_kube_rt::{Inbox, Post, Resource};
+use ferrolb_kube_rt::status::Writer;
+use ferrolb_kube_rt::{Inbox, Post};
 use ferrolb_model as model;
 use ferrolb_model::{
     Announcement, Change, Config, ConfigObjects, Interfaces, Revision, Service, Snapshot,
     SpeakerPod,
 };
 use ferrolb_sys::{Link, LinkWatch};
+use kube::Client;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
+mod bgp;
 mod claims;
 mod report;
+mod statuses;
 
+use self::bgp::Side;
 use crate::announced::{Announced, Answer};
+use crate::bgp::{Bgp, News};
 use crate::l2::Layer2;
-use crate::l2status::{Action, Again, OwnerPod, Reconciler};
 use crate::members::{Announcers, Lost, Members, View};
-use crate::topics::{Message, PODS, STATUSES, StatusKey, Topic};
+use crate::objects::{OwnerPod, Reports, ServiceL2};
+use crate::topics::{
+    self, BGP_STATUSES, L2_STATUSES, Message, PODS, SESSIONS, StatusKey, Subject, Topic,
+};
 use crate::vetting::{ConflictPolicy, Vetting};
 
 /// Facts taken in at once.
@@ -56,6 +62,8 @@ pub(crate) struct Parts {
     pub(crate) layer2: Layer2,
     pub(crate) conflicts: ConflictPolicy,
     pub(crate) links: LinkWatch,
+    /// None: this process does no BGP.
+    pub(crate) bgp: Option<BgpParts>,
     pub(crate) members: Option<Members>,
     pub(crate) members_port: u16,
     pub(crate) members_known: Check,
@@ -67,6 +75,14 @@ pub(crate) struct Parts {
     pub(crate) client_metrics: ClientMetrics,
     pub(crate) missing: Vec<&'static str>,
     pub(crate) pulse: Pulse,
+}
+
+/// What BGP takes.
+pub(crate) struct BgpParts {
+    pub(crate) bgp: Bgp,
+    pub(crate) client: Client,
+    /// How long routers are asked to take other ways before routes are taken back.
+    pub(crate) drain: Duration,
 }
 
 /// The owner task.
@@ -90,11 +106,13 @@ pub(crate) struct Owner {
     begun: bool,
     /// Addresses that cannot be announced here, for want of their interfaces.
     impossible: BTreeMap<ServiceKey, Vec<IpAddr>>,
-    statuses: Reconciler,
+    bgp: Option<Side>,
+    drain: Duration,
+    reports: Reports,
     /// Services to decide about.
     due: BTreeSet<ServiceKey>,
-    /// Services whose status objects are to be looked at.
-    statuses_due: BTreeSet<ServiceKey>,
+    /// What the reports on are to be looked at.
+    statuses_due: BTreeSet<Subject>,
     returns: u64,
     /// The view that is not acted on yet.
     unsettled: Option<u64>,
@@ -103,7 +121,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(mut parts: Parts) -> Self {
         let mut snapshot = Snapshot::new(parts.snapshot.clone());
         if parts.members.is_some() {
             // Until the detector has spoken, nobody is a candidate.
@@ -111,9 +129,12 @@ impl Owner {
             let _nothing_known_yet = snapshot.apply(nobody);
         }
         let vetting = Vetting::new(parts.conflicts);
+        let bgp = parts.bgp.take();
         Self {
             snapshot,
-            statuses: Reconciler::new(parts.node.clone(), parts.namespace.clone()),
+            drain: bgp.as_ref().map(|bgp| bgp.drain).unwrap_or_default(),
+            bgp: bgp.map(|bgp| Side::new(bgp.bgp, bgp.client)),
+            reports: Reports::new(&parts.node, &parts.namespace),
             parts,
             objects: ConfigObjects::default(),
             config: Arc::default(),
@@ -144,6 +165,7 @@ impl Owner {
         let mut beat = tokio::time::interval(BEAT);
         let mut view = self.parts.members.as_ref().map(Members::view);
         let findings = self.parts.layer2.findings();
+        let news = self.bgp.as_ref().map(Side::news);
         loop {
             tokio::select! {
                 biased;
@@ -165,7 +187,12 @@ impl Owner {
                         self.take(message);
                     }
                 }
+                () = told(news.as_ref()) => self.take_news(),
+                () = until(self.bgp.as_ref().and_then(Side::reports_at)) => {}
                 _ = beat.tick() => {
+                    if let Some(side) = &mut self.bgp {
+                        side.beat();
+                    }
                     self.retry_links();
                     self.probe_again();
                 }
@@ -178,21 +205,14 @@ impl Owner {
 
     /// Goes on answering until successors have taken over, then stops and tells all members.
     async fn leave(self, view: Option<watch::Receiver<View>>) -> Recorder {
-        let Parts { layer2, members, recorder, .. } = self.parts;
-        let (Some(members), Some(mut view)) = (members, view) else { return recorder };
-        members.drain();
-        let released = view.wait_for(|view| view.released);
-        if tokio::time::timeout(LEAVE, released).await.is_err() {
-            warn!("no successor has confirmed in time");
-        }
-        // Whoever sends no heartbeats takes over once it is told, and is answered for until then.
-        let answering = (!members.hands_over()).then_some(layer2);
-        members.leave();
-        let departed = view.wait_for(|view| view.departed);
-        if tokio::time::timeout(DEPARTURE, departed).await.is_err() {
-            warn!("some members may not know that this node leaves");
-        }
-        drop(answering);
+        let Self { parts, bgp, drain, .. } = self;
+        let Parts { node, layer2, members, recorder, .. } = parts;
+        let routers = async {
+            if let Some(side) = bgp {
+                side.leave(&node, drain).await;
+            }
+        };
+        tokio::join!(leave_layer2(layer2, members, view), routers);
         recorder
     }
 
@@ -205,6 +225,9 @@ impl Owner {
             Message::Node(name, row) => {
                 let (node, lost) = row.map(|row| (row.node, row.lost)).unzip();
                 self.take_hosts(&name, node.as_ref());
+                if name == self.parts.node {
+                    self.review_peers();
+                }
                 self.apply(Change::Node(name.clone(), node));
                 if self.parts.members.is_none()
                     && let Some(members) =
@@ -227,18 +250,19 @@ impl Owner {
                 self.reconfigure = true;
             }
             Message::Pod(name, pod) => self.take_pod(name, pod),
-            Message::Status(name, row) => {
-                let concerned = self.statuses.see(&name, row);
-                self.statuses_due.extend(concerned);
-            }
-            Message::StatusWritten(key, outcome) => self.status_written(key, &outcome),
-            Message::StatusAgain(service) => {
-                self.statuses_due.insert(service);
-            }
-            Message::Synced(STATUSES) => {
-                let concerned = self.statuses.set_listed();
-                self.statuses_due.extend(concerned);
-            }
+            Message::L2Status(..)
+            | Message::BgpStatus(..)
+            | Message::Session(..)
+            | Message::StatusWritten(..)
+            | Message::StatusAgain(_)
+            | Message::Synced(L2_STATUSES | BGP_STATUSES | SESSIONS) => self.take_report(message),
+            Message::BgpPeer(..)
+            | Message::BgpAdvertisement(..)
+            | Message::BfdProfile(..)
+            | Message::Community(..)
+            | Message::Secret(..)
+            | Message::SecretListed(_) => self.take_bgp(message),
+            Message::Synced(name) if topics::BGP.contains(&name) => self.take_bgp(message),
             Message::Synced(name) => {
                 self.parts.missing.retain(|missing| *missing != name);
                 if name == PODS {
@@ -259,7 +283,7 @@ impl Owner {
     fn take_pod(&mut self, name: Arc<str>, pod: Option<SpeakerPod>) {
         if let Some(pod) = pod.as_ref().filter(|pod| *pod.name == *self.parts.pod) {
             let owner = OwnerPod { name: Arc::clone(&pod.name), uid: Arc::clone(&pod.uid) };
-            let concerned = self.statuses.set_owner(owner);
+            let concerned = self.reports.set_owner(&owner);
             self.statuses_due.extend(concerned);
         }
         set(&mut self.pods, name, pod);
@@ -324,6 +348,7 @@ impl Owner {
         if !self.parts.missing.is_empty() {
             return;
         }
+        self.begin_bgp();
         if std::mem::take(&mut self.reconfigure) {
             self.configure();
         }
@@ -331,11 +356,9 @@ impl Owner {
         if let (Some(revision), Some(members)) = (self.unsettled.take(), &self.parts.members) {
             members.settled(revision);
         }
-        for service in std::mem::take(&mut self.statuses_due) {
-            for (name, action) in self.statuses.reconcile(&service) {
-                self.write_status(name, service.clone(), action);
-            }
-        }
+        self.settle_peers();
+        self.report_bgp();
+        self.write_statuses();
     }
 
     fn configure(&mut self) {
@@ -358,6 +381,7 @@ impl Owner {
         self.parts.client_metrics.config_loaded(!config.problems.is_empty());
         self.config = Arc::new(config);
         self.apply(Change::Config(Arc::clone(&self.config)));
+        self.review_peers();
         info!(event = "configLoaded", stale = !self.config.problems.is_empty());
     }
 
@@ -374,7 +398,9 @@ impl Owner {
             owners.extend(revision.before.as_ref().and_then(|verdict| verdict.owner.clone()));
             owners.extend(revision.after.owner.clone());
             self.act(&key, &revision);
+            self.decide_bgp(&key);
         }
+        self.flush_bgp();
         self.follow_announcers(owners);
     }
 
@@ -405,8 +431,8 @@ impl Owner {
                 }
             }
             self.count(key, before.as_ref(), after.as_ref());
-            self.statuses.want(key, after.as_ref());
-            self.statuses_due.insert(key.clone());
+            self.reports.layer2.want(key, after.as_ref().map(ServiceL2::content));
+            self.statuses_due.insert(Subject::Layer2(key.clone()));
         }
         match &after {
             Some(announcement) => self.tell_announced(key, announcement, before != after),
@@ -442,48 +468,6 @@ impl Owner {
         let pool = announcement.pool.clone();
         (!addresses.is_empty()).then_some(Announcement { pool, addresses })
     }
-
-    fn write_status(&self, name: Arc<str>, service: ServiceKey, action: Action) {
-        let (action, subresource) = match action {
-            Action::Create(object) => (status::Action::Create(object), None),
-            Action::SetStatus(body) => {
-                (status::Action::Patch { body, resource_version: None }, Some("status"))
-            }
-            Action::SetOwner(body) => {
-                (status::Action::Patch { body, resource_version: None }, None)
-            }
-            Action::Delete => (status::Action::Delete, None),
-        };
-        let write = Write {
-            resource: Resource::of::<ServiceL2Status>(),
-            namespace: Some(self.parts.namespace.as_str().into()),
-            name: Arc::clone(&name),
-            subresource,
-            action,
-        };
-        self.parts.writer.submit(StatusKey { name, service }, write);
-    }
-
-    fn status_written(&mut self, key: StatusKey, outcome: &WriteOutcome) {
-        let StatusKey { name, service } = key;
-        if let WriteOutcome::Failed(error) = outcome {
-            error!(op = "writeStatus", %service, %error, "cannot write a status object");
-        }
-        let pause = match self.statuses.written(&name, outcome) {
-            Again::Now => {
-                self.statuses_due.insert(service);
-                return;
-            }
-            Again::Soon => SOON,
-            Again::Late => LATE,
-        };
-        let post = self.parts.post.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(pause).await;
-            let topic = Topic::StatusAgain(service.clone());
-            post.send(topic, Message::StatusAgain(service)).await;
-        });
-    }
 }
 
 /// The interfaces as they are next, but not before `rest`. Cancel safe.
@@ -495,6 +479,44 @@ async fn next_links(
         sleep_until(rest).await;
     }
     links.next().await
+}
+
+/// Answers until successors have taken over, and tells all members.
+async fn leave_layer2(
+    layer2: Layer2,
+    members: Option<Members>,
+    view: Option<watch::Receiver<View>>,
+) {
+    let (Some(members), Some(mut view)) = (members, view) else { return };
+    members.drain();
+    let released = view.wait_for(|view| view.released);
+    if tokio::time::timeout(LEAVE, released).await.is_err() {
+        warn!("no successor has confirmed in time");
+    }
+    // Whoever sends no heartbeats takes over once it is told, and is answered for until then.
+    let answering = (!members.hands_over()).then_some(layer2);
+    members.leave();
+    let departed = view.wait_for(|view| view.departed);
+    if tokio::time::timeout(DEPARTURE, departed).await.is_err() {
+        warn!("some members may not know that this node leaves");
+    }
+    drop(answering);
+}
+
+/// Waits until sessions tell something; for ever without BGP. Cancel safe.
+async fn told(news: Option<&News>) {
+    match news {
+        Some(news) => news.arrived().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until `at`; for ever if there is no such time.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits for the next view; for ever if failure detection is off.

@@ -8,22 +8,23 @@ use std::time::Duration;
 use ferrolb_api::names;
 use ferrolb_kube_rt::events::Recorder;
 use ferrolb_kube_rt::metrics::{
-    ClientMetrics, ProcessFacts, Registry, SpeakerMetrics, register_process,
+    BfdMetrics, BgpMetrics, ClientMetrics, ProcessFacts, Registry, SpeakerMetrics, register_process,
 };
 use ferrolb_kube_rt::probes::Probes;
 use ferrolb_kube_rt::status::Writer;
 use ferrolb_kube_rt::{admin, client, inbox, shutdown};
 use ferrolb_model as model;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use crate::bgp::{Bgp, Common};
 use crate::l2::exclusion::{Exclusion, ExclusionError};
 use crate::l2::{Layer2, Layer2Error, Witness};
 use crate::members::{
     self, Announcers, Members, MembersError, SecretError, Setup, Tuning, TuningError,
 };
-use crate::owner::{Owner, Parts};
-use crate::settings::{MembersSettings, Settings};
-use crate::topics::{StatusKey, watch_all};
+use crate::owner::{BgpParts, Owner, Parts};
+use crate::settings::{BgpEngine, BgpSettings, MembersSettings, Settings};
+use crate::topics::{StatusKey, watch_all, watch_bgp};
 
 /// Facts that wait to be taken in; beyond that the watches wait.
 const INBOX: usize = 4096;
@@ -76,6 +77,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         members: members_settings,
         excluded_interfaces,
         conflicts,
+        bgp: bgp_settings,
     } = settings;
     client::install_crypto();
     let stop = shutdown::Signal::listen()?.token();
@@ -85,6 +87,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     register_process(&mut registry, ProcessFacts::read);
     let client_metrics = ClientMetrics::register(&mut registry);
     let metrics = SpeakerMetrics::register(&mut registry);
+    let bgp = start_bgp(bgp_settings, &node, &mut registry);
 
     let witness = Witness::default();
     let announcers = Announcers::default();
@@ -100,6 +103,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let (post, inbox) = inbox(INBOX);
     let labels = Some(members_settings.labels.as_str()).filter(|labels| !labels.is_empty());
     let watches = watch_all(&client, &namespace, labels, &pod, &client_metrics, &post);
+    let _bgp_watches =
+        bgp.is_some().then(|| watch_bgp(&client, &namespace, &client_metrics, &post));
     for (name, watch) in &watches.required {
         let state = watch.state();
         probes.require(*name, move || state.missing());
@@ -119,6 +124,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         layer2,
         conflicts,
         links,
+        bgp: bgp.map(|bgp| BgpParts { bgp, client: client.clone(), drain: bgp_settings.drain }),
         members,
         members_port: members_settings.port,
         members_known,
@@ -131,10 +137,28 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         missing: watches.required.iter().map(|(name, _)| *name).collect(),
         pulse,
     });
-    let recorder = owner.turn(inbox, stop.cancelled()).await;
+    let recorder = Box::pin(owner.turn(inbox, stop.cancelled())).await;
     info!("stopping");
     recorder.finish(GRACE).await;
     Ok(())
+}
+
+/// Makes BGP ready to begin, unless something else is to speak it.
+fn start_bgp(
+    settings: BgpSettings,
+    node: &ferrolb_ipam::NodeName,
+    registry: &mut Registry,
+) -> Option<Bgp> {
+    if settings.engine == BgpEngine::FrrK8s {
+        error!(
+            op = "startBGP",
+            "METALLB_BGP_TYPE is frr-k8s, for which this version writes no FRRConfiguration:              nothing is announced by BGP. Layer 2 goes on. Set it to native for the engine in here"
+        );
+        return None;
+    }
+    let common = Common { node: node.as_str().into(), lenient_ttl: settings.lenient_ttl };
+    let (bgp, bfd) = (BgpMetrics::register(registry), BfdMetrics::register(registry));
+    Some(Bgp::new(common, bgp, bfd, random()))
 }
 
 /// Starts membership, unless it is switched off.

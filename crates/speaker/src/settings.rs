@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferrolb_ipam::NodeName;
 use ferrolb_kube_rt::admin::MetricsSettings;
@@ -40,6 +41,29 @@ pub struct Settings {
     pub excluded_interfaces: PathBuf,
     /// What to do about addresses that somebody else answers for.
     pub conflicts: ConflictPolicy,
+    /// How to speak BGP.
+    pub bgp: BgpSettings,
+}
+
+/// How to speak BGP.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct BgpSettings {
+    /// Who does.
+    pub engine: BgpEngine,
+    /// How long routers are asked to take other ways before this process takes its routes back.
+    pub drain: Duration,
+    /// Leave the TTL of external sessions alone, where one hop is configured: upstream's native mode
+    /// reached routers behind others that way.
+    pub lenient_ttl: bool,
+}
+
+/// Who speaks BGP.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BgpEngine {
+    /// This process.
+    Own,
+    /// frr-k8s, told by objects that this version does not write.
+    FrrK8s,
 }
 
 /// How speakers find and hear each other.

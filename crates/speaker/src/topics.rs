@@ -1,22 +1,35 @@
 //! What comes in by the inbox: everything the API server has to say to a speaker.
 
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
-use ferrolb_api::{IPAddressPool, L2Advertisement, ServiceL2Status};
+use ferrolb_api::{
+    BFDProfile, BGPAdvertisement, BGPPeer, BGPSession, Community, IPAddressPool, L2Advertisement,
+    ServiceBGPStatus, ServiceL2Status,
+};
 use ferrolb_ipam::{NodeName, ServiceKey};
 use ferrolb_kube_rt::metrics::ClientMetrics;
 use ferrolb_kube_rt::status::Outcome;
 use ferrolb_kube_rt::watch::{self, Update, Watch, WatchSpec};
 use ferrolb_kube_rt::{ObjectKey, Post, rows};
+use ferrolb_model::bgp::{PeerName, SecretRow};
 use ferrolb_model::{EndpointSlice, Namespace, Node, Service, SliceKey, SpeakerPod};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use kube::Client;
+use serde::de::DeserializeOwned;
 
-use crate::l2status;
+use crate::objects::{Row, ServiceBgp, ServiceL2, Session};
 
-/// Name of the watch of status objects, in [`Message::Synced`].
-pub(crate) const STATUSES: &str = "servicel2statuses";
+/// Name of the watch of reports on Layer 2, in [`Message::Synced`].
+pub(crate) const L2_STATUSES: &str = "servicel2statuses";
+/// Name of the watch of reports on BGP.
+pub(crate) const BGP_STATUSES: &str = "servicebgpstatuses";
+/// Name of the watch of reports on sessions.
+pub(crate) const SESSIONS: &str = "bgpsessions";
+/// Names of the watches that BGP begins after, and Layer 2 does not wait for.
+pub(crate) const BGP: [&str; 4] = ["bgppeers", "bgpadvertisements", "bfdprofiles", "communities"];
 /// Name of the watch of speaker Pods.
 pub(crate) const PODS: &str = "pods";
 
@@ -29,10 +42,15 @@ pub(crate) enum Topic {
     Namespace(Arc<str>),
     Pool(Arc<str>),
     L2Advertisement(Arc<str>),
+    /// An object of BGP: which watch, and its name.
+    Bgp(&'static str, Arc<str>),
+    Secret(Arc<str>),
+    SecretListed(Arc<str>),
     Pod(Arc<str>),
-    Status(Arc<str>),
-    StatusWritten(Arc<str>),
-    StatusAgain(ServiceKey),
+    /// A report: which watch, and its name.
+    Status(&'static str, Arc<str>),
+    StatusWritten(StatusKey),
+    StatusAgain(Subject),
     Synced(&'static str),
 }
 
@@ -45,12 +63,21 @@ pub(crate) enum Message {
     Namespace(Arc<str>, Option<Namespace>),
     Pool(String, Option<Box<IPAddressPool>>),
     L2Advertisement(String, Option<Box<L2Advertisement>>),
+    BgpPeer(String, Option<Box<BGPPeer>>),
+    BgpAdvertisement(String, Option<Box<BGPAdvertisement>>),
+    BfdProfile(String, Option<Box<BFDProfile>>),
+    Community(String, Option<Box<Community>>),
+    Secret(Arc<str>, Option<SecretRow>),
+    /// It is known whether that Secret exists.
+    SecretListed(Arc<str>),
     Pod(Arc<str>, Option<SpeakerPod>),
-    Status(Arc<str>, Option<l2status::Row>),
-    /// The write of a status object ended.
+    L2Status(Arc<str>, Option<Row<ServiceL2>>),
+    BgpStatus(Arc<str>, Option<Row<ServiceBgp>>),
+    Session(Arc<str>, Option<Row<Session>>),
+    /// The write of a report ended.
     StatusWritten(StatusKey, Outcome),
-    /// Look at the status objects of a Service once more.
-    StatusAgain(ServiceKey),
+    /// Look at the reports on something once more.
+    StatusAgain(Subject),
     /// A watch has said everything there is.
     Synced(&'static str),
 }
@@ -73,17 +100,37 @@ impl NodeRow {
     }
 }
 
-/// A status object and the Service it is about.
+/// What is reported on.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Subject {
+    /// A Service that this node answers for.
+    Layer2(ServiceKey),
+    /// A Service that this node tells its routers of.
+    Bgp(ServiceKey),
+    /// The session with a peer.
+    Session(PeerName),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layer2(key) | Self::Bgp(key) => write!(f, "{key}"),
+            Self::Session(peer) => write!(f, "{peer}"),
+        }
+    }
+}
+
+/// A report and what it is on.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct StatusKey {
     pub(crate) name: Arc<str>,
-    pub(crate) service: ServiceKey,
+    pub(crate) subject: Subject,
 }
 
 impl StatusKey {
     /// An inbox entry of how a write ended.
     pub(crate) fn report(self, outcome: Outcome) -> (Topic, Message) {
-        (Topic::StatusWritten(Arc::clone(&self.name)), Message::StatusWritten(self, outcome))
+        (Topic::StatusWritten(self.clone()), Message::StatusWritten(self, outcome))
     }
 }
 
@@ -180,14 +227,14 @@ pub(crate) fn watch_all(
     );
     let statuses = watch::spawn(
         WatchSpec::<ServiceL2Status>::namespaced(client.clone(), namespace).metrics(metrics),
-        |_, object| l2status::Row::of(object),
+        |_, object| ServiceL2::row(object),
         post.clone(),
         |update| {
             entry(
-                STATUSES,
+                L2_STATUSES,
                 update,
-                |key| Topic::Status(key.name),
-                |key, row| Message::Status(key.name, row),
+                |key| Topic::Status(L2_STATUSES, key.name),
+                |key, row| Message::L2Status(key.name, row),
             )
         },
     );
@@ -216,6 +263,110 @@ pub(crate) fn watch_all(
         pods => others.extend(pods),
     }
     Watches { required, _others: others }
+}
+
+/// Watches what only BGP is decided by, and its reports. None of it holds up Layer 2.
+pub(crate) fn watch_bgp(
+    client: &Client,
+    namespace: &str,
+    metrics: &ClientMetrics,
+    post: &Post<Topic, Message>,
+) -> Vec<Watch> {
+    let [peers, advertisements, profiles, communities] = BGP;
+    vec![
+        watch_own(client, namespace, metrics, post, peers, Message::BgpPeer),
+        watch_own(client, namespace, metrics, post, advertisements, Message::BgpAdvertisement),
+        watch_own(client, namespace, metrics, post, profiles, Message::BfdProfile),
+        watch_own(client, namespace, metrics, post, communities, Message::Community),
+        watch::spawn(
+            WatchSpec::<ServiceBGPStatus>::namespaced(client.clone(), namespace).metrics(metrics),
+            |_, object| ServiceBgp::row(object),
+            post.clone(),
+            |update| {
+                entry(
+                    BGP_STATUSES,
+                    update,
+                    |key| Topic::Status(BGP_STATUSES, key.name),
+                    |key, row| Message::BgpStatus(key.name, row),
+                )
+            },
+        ),
+        watch::spawn(
+            WatchSpec::<BGPSession>::namespaced(client.clone(), namespace).metrics(metrics),
+            |_, object| Session::row(object),
+            post.clone(),
+            |update| {
+                entry(
+                    SESSIONS,
+                    update,
+                    |key| Topic::Status(SESSIONS, key.name),
+                    |key, row| Message::Session(key.name, row),
+                )
+            },
+        ),
+    ]
+}
+
+/// Watches a kind of the configuration, whole objects.
+fn watch_own<K>(
+    client: &Client,
+    namespace: &str,
+    metrics: &ClientMetrics,
+    post: &Post<Topic, Message>,
+    name: &'static str,
+    message: impl Fn(String, Option<Box<K>>) -> Message + Send + 'static,
+) -> Watch
+where
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
+{
+    watch::spawn(
+        WatchSpec::<K>::namespaced(client.clone(), namespace).metrics(metrics),
+        |_, object| Some(object),
+        post.clone(),
+        move |update| {
+            entry(
+                name,
+                update,
+                |key| Topic::Bgp(name, key.name),
+                |key, object| message(key.name.to_string(), object.map(Box::new)),
+            )
+        },
+    )
+}
+
+/// Watches one Secret, so that nothing is read that no peer refers to.
+pub(crate) fn watch_secret(
+    client: &Client,
+    namespace: &str,
+    name: &Arc<str>,
+    metrics: &ClientMetrics,
+    post: &Post<Topic, Message>,
+) -> Watch {
+    let listed = Arc::clone(name);
+    watch::spawn(
+        WatchSpec::<core::Secret>::namespaced(client.clone(), namespace)
+            .fields(format!("metadata.name={name}"))
+            .metrics(metrics),
+        rows::secret,
+        post.clone(),
+        move |update| match update {
+            Update::Set(key, row) => {
+                (Topic::Secret(Arc::clone(&key.name)), Message::Secret(key.name, Some(row)))
+            }
+            Update::Gone(key) => {
+                (Topic::Secret(Arc::clone(&key.name)), Message::Secret(key.name, None))
+            }
+            Update::Synced => (
+                Topic::SecretListed(Arc::clone(&listed)),
+                Message::SecretListed(Arc::clone(&listed)),
+            ),
+        },
+    )
 }
 
 /// Makes an inbox entry of what a watch says.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::shared::{LaterFlag, SharedArgs, go_bool, later, number_or};
 
 /// Flags of the speaker (upstream's `speaker/main.go`).
+#[expect(clippy::struct_excessive_bools, reason = "independent flags, as upstream has them")]
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SpeakerArgs {
     #[command(flatten)]
@@ -51,6 +52,18 @@ pub(crate) struct SpeakerArgs {
     #[arg(long, value_name = "MS", env = "METALLB_BGP_DEBOUNCE_TIMEOUT", default_value = "3000",
           value_parser = |text: &str| number_or(text, 1, 3000u32))]
     pub(crate) bgp_debounce_timeout: u32,
+
+    /// Milliseconds for which routers are asked to take other ways before a speaker that stops takes
+    /// its routes back
+    #[arg(long, value_name = "MS", env = "FERROLB_BGP_DRAIN", default_value_t = 2000,
+          value_parser = clap::value_parser!(u32).range(0..=20_000))]
+    pub(crate) bgp_drain: u32,
+
+    /// Reach external BGP peers behind routers also without ebgpMultiHop, as upstream's native mode does
+    #[arg(long, value_name = "BOOL", env = "FERROLB_BGP_LENIENT_TTL", num_args = 0..=1,
+          require_equals = true, default_value = "false", default_missing_value = "true",
+          value_parser = go_bool)]
+    pub(crate) bgp_lenient_ttl: bool,
 
     /// What to do about an address that a station outside the cluster answers for
     #[arg(long, value_name = "POLICY", env = "FERROLB_ADDRESS_CONFLICTS", value_enum,

@@ -46,7 +46,6 @@ pub(super) struct Worker {
     /// When to try again what could not be opened.
     retry: Option<Duration>,
     discarded: u64,
-    realtime: bool,
 }
 
 /// A session somebody wants, or that takes its leave.
@@ -101,14 +100,12 @@ impl Worker {
             published: Duration::ZERO,
             retry: None,
             discarded: 0,
-            realtime: false,
         }
     }
 
     pub(super) fn run(mut self) {
-        match become_realtime() {
-            Ok(()) => self.realtime = true,
-            Err(error) => debug!(op = "priority", %error, "BFD runs with ordinary priority"),
+        if let Err(error) = become_realtime() {
+            debug!(op = "priority", %error, "BFD runs with ordinary priority");
         }
         loop {
             let due = self.sessions.poll_timeout();
@@ -285,11 +282,8 @@ impl Worker {
             view: member.line.as_ref().ok().and_then(|line| self.sessions.view(line.session)),
             problem: member.line.as_ref().err().cloned(),
         });
-        self.publish.store(Arc::new(Snapshot {
-            sessions: sessions.collect(),
-            discarded: self.discarded,
-            realtime: self.realtime,
-        }));
+        self.publish
+            .store(Arc::new(Snapshot { sessions: sessions.collect(), discarded: self.discarded }));
         self.published = now;
     }
 

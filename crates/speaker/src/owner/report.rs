@@ -120,17 +120,27 @@ impl Owner {
         let ips = |announcement: Option<&Announcement>| -> BTreeSet<_> {
             announcement.into_iter().flat_map(|a| &a.addresses).map(|(ip, _)| *ip).collect()
         };
-        let (before, after) = (ips(before), ips(after));
+        self.count_ips(PROTOCOL, key, &ips(before), &ips(after));
+    }
+
+    /// Follows the addresses that a Service is announced by.
+    pub(super) fn count_ips(
+        &self,
+        protocol: &str,
+        key: &ServiceKey,
+        before: &BTreeSet<IpAddr>,
+        after: &BTreeSet<IpAddr>,
+    ) {
         let labels = |ip: &IpAddr| AnnouncedLabels {
             service: key.to_string(),
-            protocol: PROTOCOL.to_owned(),
+            protocol: protocol.to_owned(),
             node: self.parts.node.to_string(),
             ip: ip.to_string(),
         };
-        for ip in before.difference(&after) {
+        for ip in before.difference(after) {
             self.parts.metrics.withdrawn(&labels(ip));
         }
-        for ip in after.difference(&before) {
+        for ip in after.difference(before) {
             self.parts.metrics.announced(&labels(ip));
         }
     }

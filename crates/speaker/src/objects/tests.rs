@@ -1,6 +1,7 @@
-//! Status objects through the eyes of an API server that the test plays.
+//! Objects through the eyes of an API server that the test plays.
 
-use ferrolb_api::{InterfaceStatus, ServiceL2StatusStatus};
+use ferrolb_api::{InterfaceStatus, ServiceL2Status, ServiceL2StatusStatus};
+use ferrolb_ipam::ServiceKey;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::*;
@@ -11,7 +12,7 @@ fn mk_key() -> ServiceKey {
     ServiceKey::new(WEB.0, WEB.1)
 }
 
-fn mk_row(node: &str, shown: bool, interfaces: &[&str]) -> Row {
+fn mk_row(node: &str, shown: bool, interfaces: &[&str]) -> Row<ServiceL2> {
     let mut object = ServiceL2Status::default();
     object.metadata.labels = Some(
         [(labels::NODE, node), (labels::SERVICE_NAMESPACE, WEB.0), (labels::SERVICE_NAME, WEB.1)]
@@ -33,7 +34,7 @@ fn mk_row(node: &str, shown: bool, interfaces: &[&str]) -> Row {
             .map(|name| InterfaceStatus { name: (*name).to_owned() })
             .collect(),
     });
-    Row::of(object).unwrap()
+    ServiceL2::row(object).unwrap()
 }
 
 fn mk_pod(uid: &str) -> OwnerPod {
@@ -44,30 +45,28 @@ fn written(version: &str) -> Outcome {
     Outcome::Written { name: "any".into(), resource_version: version.into() }
 }
 
-fn mk_announcement(interfaces: Interfaces) -> Announcement {
-    Announcement {
-        pool: "pool".into(),
-        addresses: vec![("192.0.2.1".parse().unwrap(), interfaces)],
-    }
+/// What an announcement on these interfaces is reported as.
+fn mk_content(interfaces: &[&str]) -> BTreeSet<String> {
+    interfaces.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn mk_reconciler() -> Reconciler {
-    let mut reconciler = Reconciler::new("n1".into(), "metallb-system".to_owned());
+fn mk_reconciler() -> Reconciler<ServiceL2> {
+    let mut reconciler = Reconciler::<ServiceL2>::new("n1".into(), "metallb-system".to_owned());
     reconciler.set_owner(mk_pod("uid-n1"));
     reconciler.set_listed();
     reconciler
 }
 
 /// The only thing to do.
-fn only(reconciler: &mut Reconciler) -> (Arc<str>, Action) {
+fn only(reconciler: &mut Reconciler<ServiceL2>) -> (Arc<str>, Action) {
     let mut actions = reconciler.reconcile(&mk_key());
     assert_eq!(actions.len(), 1, "{actions:?}");
     actions.remove(0)
 }
 
 /// Has the object of an announcement on all interfaces written to the end.
-fn announce(reconciler: &mut Reconciler) -> Arc<str> {
-    reconciler.want(&mk_key(), Some(&mk_announcement(Interfaces::All)));
+fn announce(reconciler: &mut Reconciler<ServiceL2>) -> Arc<str> {
+    reconciler.want(&mk_key(), Some(mk_content(&[])));
     let (name, action) = only(reconciler);
     assert!(matches!(action, Action::Create(_)), "{action:?}");
     assert_eq!(reconciler.written(&name, &written("100")), Again::Now);
@@ -81,7 +80,7 @@ fn announce(reconciler: &mut Reconciler) -> Arc<str> {
 #[test]
 fn k_067_one_object_with_owner_and_labels_then_its_status() {
     let mut reconciler = mk_reconciler();
-    reconciler.want(&mk_key(), Some(&mk_announcement(Interfaces::All)));
+    reconciler.want(&mk_key(), Some(mk_content(&[])));
     let (name, Action::Create(object)) = only(&mut reconciler) else { panic!() };
     assert_eq!(object["metadata"]["labels"]["metallb.io/node"], "n1");
     assert_eq!(object["metadata"]["labels"]["metallb.io/service-name"], "web");
@@ -110,8 +109,8 @@ fn a_late_watch_neither_repeats_nor_undoes_anything() {
 
 #[test]
 fn nothing_is_written_before_it_is_known_what_there_is() {
-    let mut reconciler = Reconciler::new("n1".into(), "metallb-system".to_owned());
-    reconciler.want(&mk_key(), Some(&mk_announcement(Interfaces::All)));
+    let mut reconciler = Reconciler::<ServiceL2>::new("n1".into(), "metallb-system".to_owned());
+    reconciler.want(&mk_key(), Some(mk_content(&[])));
     assert_eq!(reconciler.reconcile(&mk_key()), []);
     reconciler.see(&"l2-mine".into(), Some(mk_row("n1", true, &[])));
     assert_eq!(reconciler.set_listed(), [mk_key()].into());
@@ -121,7 +120,7 @@ fn nothing_is_written_before_it_is_known_what_there_is() {
 #[test]
 fn an_object_that_is_there_already_is_not_made_again_and_again() {
     let mut reconciler = mk_reconciler();
-    reconciler.want(&mk_key(), Some(&mk_announcement(Interfaces::All)));
+    reconciler.want(&mk_key(), Some(mk_content(&[])));
     let (name, _) = only(&mut reconciler);
     assert_eq!(reconciler.written(&name, &Outcome::Conflict), Again::Soon);
     reconciler.see(&name, Some(mk_row("n1", true, &[])));
@@ -132,8 +131,7 @@ fn an_object_that_is_there_already_is_not_made_again_and_again() {
 fn an_object_that_vanished_is_made_anew() {
     let mut reconciler = mk_reconciler();
     let name = announce(&mut reconciler);
-    let two = Interfaces::Named(["eth0".to_owned()].into());
-    reconciler.want(&mk_key(), Some(&mk_announcement(two)));
+    reconciler.want(&mk_key(), Some(mk_content(&["eth0"])));
     assert!(matches!(only(&mut reconciler), (_, Action::SetStatus(_))));
     assert_eq!(reconciler.written(&name, &Outcome::Missing), Again::Now);
     assert!(matches!(only(&mut reconciler), (_, Action::Create(_))));
@@ -155,8 +153,7 @@ fn an_object_follows_the_pod_it_goes_with() {
 fn k_068_interfaces_are_told_sorted_and_compared_as_a_set() {
     let mut reconciler = mk_reconciler();
     let name = announce(&mut reconciler);
-    let two = Interfaces::Named(["eth1".to_owned(), "eth0".to_owned()].into());
-    reconciler.want(&mk_key(), Some(&mk_announcement(two)));
+    reconciler.want(&mk_key(), Some(mk_content(&["eth1", "eth0"])));
     let (_, Action::SetStatus(patch)) = only(&mut reconciler) else { panic!() };
     assert_eq!(patch["status"]["interfaces"], json!([{ "name": "eth0" }, { "name": "eth1" }]));
     reconciler.written(&name, &written("102"));

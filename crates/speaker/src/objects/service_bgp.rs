@@ -1,0 +1,107 @@
+//! `ServiceBGPStatus`: one object per node and Service that its routers are to know.
+
+use std::collections::BTreeSet;
+
+use ferrolb_api::{ServiceBGPStatus, conditions, labels, names};
+use ferrolb_ipam::ServiceKey;
+use ferrolb_kube_rt::Resource;
+use ferrolb_model::bgp::PeerName;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::service_l2::service_labels;
+use super::{Kind, Row};
+use crate::bgp::Audience;
+
+/// Reports of BGP. Every node announces for itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ServiceBgp {}
+
+/// Who was told, and who was not.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Peers {
+    told: BTreeSet<String>,
+    /// The sentence about those that were not.
+    lack: Option<String>,
+}
+
+impl Kind for ServiceBgp {
+    type Key = ServiceKey;
+    type Content = Peers;
+
+    const EXCLUSIVE: bool = false;
+
+    fn kind() -> (String, &'static str) {
+        (names::API_VERSION.to_owned(), "ServiceBGPStatus")
+    }
+
+    fn resource() -> Resource {
+        Resource::of::<ServiceBGPStatus>()
+    }
+
+    fn stem(_: &ServiceKey) -> String {
+        "bgp".to_owned()
+    }
+
+    fn labels(key: &ServiceKey) -> Vec<(&'static str, String)> {
+        service_labels(key)
+    }
+
+    fn status(node: &str, key: &ServiceKey, peers: &Peers) -> Value {
+        let (status, reason, message) = match &peers.lack {
+            None => ("True", "AllPeersTold", "every peer was sent the addresses"),
+            Some(lack) => ("False", "PeersNotTold", lack.as_str()),
+        };
+        json!({
+            "node": node,
+            "serviceName": &*key.name,
+            "serviceNamespace": &*key.namespace,
+            "peers": peers.told,
+            "conditions": [{
+                "type": conditions::ADVERTISED,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "lastTransitionTime": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            }],
+        })
+    }
+}
+
+impl ServiceBgp {
+    /// Reduces an object; one without our labels is not ours to look at.
+    pub(crate) fn row(mut object: ServiceBGPStatus) -> Option<Row<Self>> {
+        let mut all = object.metadata.labels.take().unwrap_or_default();
+        let status = object.status.unwrap_or_default();
+        let key = ServiceKey::new(
+            all.remove(labels::SERVICE_NAMESPACE)?,
+            all.remove(labels::SERVICE_NAME)?,
+        );
+        let node = all.remove(labels::NODE)?;
+        let advertised = status
+            .conditions
+            .into_iter()
+            .find(|condition| condition.type_ == conditions::ADVERTISED);
+        let lack = match advertised {
+            Some(condition) if condition.status == "True" => None,
+            Some(condition) => Some(condition.message),
+            // Written by upstream, or by hand.
+            None => Some(String::new()),
+        };
+        let peers = Peers { told: status.peers.into_iter().collect(), lack };
+        Some(Row::new(object.metadata, key, node, &status.node, peers))
+    }
+}
+
+impl Peers {
+    /// What there is to say; nothing if no peer is to be told.
+    pub(crate) fn of(audience: &Audience) -> Option<Self> {
+        let Audience { told, untold } = audience;
+        if told.is_empty() && untold.is_empty() {
+            return None;
+        }
+        let names: Vec<&str> = untold.iter().map(PeerName::as_str).collect();
+        let lack = (!names.is_empty()).then(|| format!("not sent yet to: {}", names.join(", ")));
+        Some(Self { told: told.iter().map(ToString::to_string).collect(), lack })
+    }
+}
