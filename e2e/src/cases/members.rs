@@ -24,6 +24,11 @@ pub(super) const CASES: &[Case] = &[
         upstream,
     ),
     case(
+        "another_secret",
+        "a speaker with another secret is refused, and the log names both",
+        another_secret,
+    ),
+    case(
         "udp_blocked",
         "no heartbeat ever arrives: membership goes by TCP and decides, more slowly",
         blocked,
@@ -53,7 +58,10 @@ fn upstream(stage: &mut Stage) -> Result<()> {
     // As when a node is rolled back to upstream's speaker: ours ends, theirs starts.
     stage.lab().speaker(&theirs)?.kill()?;
     wait_for_owners(stage, &owners, |owner, now| *owner != theirs || others.contains(now))?;
-    let peer = Peer::start(stage, stage.lab().host(&theirs)?)?;
+    let template = "go-template={{.data.secretkey | base64decode}}";
+    let secret =
+        stage.kubectl(&["get", "secret", "memberlist", "-n", NAMESPACE, "-o", template])?;
+    let peer = Peer::start(stage.lab().host(&theirs)?, &secret)?;
     for node in &others {
         peer.tell(&format!("join {}", stage.lab().host(node)?.address(Lan::One, Family::V4)))?;
     }
@@ -77,6 +85,23 @@ fn upstream(stage: &mut Stage) -> Result<()> {
     })?;
     stage.restart(&format!("speaker-{theirs}"))?;
     wait_for_owners(stage, &owners, |owner, now| now == owner)
+}
+
+fn another_secret(stage: &mut Stage) -> Result<()> {
+    let nodes = stage.nodes();
+    let [ours, theirs, ..] = &nodes[..] else { return Err(fail("one node is not enough")) };
+    let speaker = format!("speaker-{ours}");
+    let written = stage.written(&speaker)?;
+    stage.lab().speaker(theirs)?.kill()?;
+    let peer = Peer::start(stage.lab().host(theirs)?, "0123456789abcdefghijkl")?;
+    let address = stage.lab().host(ours)?.address(Lan::One, Family::V4);
+    peer.tell(&format!("join {address}"))?;
+    let sides = [format!("\"node\":\"{ours}\""), format!("\"peer\":\"{theirs}\"")];
+    let words = ["memberRefused", "\"reason\":\"secret\"", &sides[0], &sides[1]];
+    stage.wait_for_line(&speaker, written, &words)?;
+    peer.expect_members(std::slice::from_ref(theirs))?;
+    drop(peer);
+    stage.restart(&format!("speaker-{theirs}"))
 }
 
 fn blocked(stage: &mut Stage) -> Result<()> {
@@ -164,21 +189,18 @@ struct Peer {
 }
 
 impl Peer {
-    /// Starts it under the name of its node, with the secret of the cluster.
-    fn start(stage: &Stage, host: &Host) -> Result<Self> {
-        let template = "go-template={{.data.secretkey | base64decode}}";
-        let secret = ["get", "secret", "memberlist", "-n", NAMESPACE, "-o", template];
-        let secret = stage.kubectl(&secret)?;
+    /// Starts it under the name of its node.
+    fn start(host: &Host, secret: &str) -> Result<Self> {
         let name = format!("upstream-{}", host.name());
         let pipe = format!("/run/{name}.pipe");
-        host.success(["mkfifo", &pipe])?;
+        host.success(["sh", "-c", "rm -f \"$1\"; mkfifo \"$1\"", "sh", &pipe])?;
         // Opened both ways, so that it neither waits for a writer nor ends with one.
         let line = r#"pipe=$1; shift; exec "$@" 0<>"$pipe""#;
         let program = program()?.display().to_string();
         let bind = host.address(Lan::One, Family::V4).to_string();
         let words = ["sh", "-c", line, "sh", &pipe, &program, "serve", "-name", host.name()];
         let port = PORT.to_string();
-        let flags = ["-bind", &bind, "-port", &port, "-secret", &secret];
+        let flags = ["-bind", &bind, "-port", &port, "-secret", secret];
         let process = Process::start(Spec {
             name: name.clone(),
             host: host.clone(),
