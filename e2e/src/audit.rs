@@ -15,8 +15,9 @@ use serde_json::Value;
 
 /// Cases in which something is refused on purpose, or because a server that has just started does
 /// not know the roles yet.
-const REFUSALS_EXPECTED: [&str; 5] = [
+const REFUSALS_EXPECTED: [&str; 6] = [
     "api_server_restarts",
+    "install_page",
     "missing_permission",
     "missing_permission_to_watch",
     "upstream_manifests_and_back",

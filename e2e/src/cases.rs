@@ -16,6 +16,8 @@ mod metrics;
 mod nodes;
 mod outage;
 mod processes;
+mod replicas;
+mod reports;
 mod rest;
 mod selectors;
 mod sharing;
@@ -49,6 +51,8 @@ pub(crate) fn of(shape: Shape) -> Vec<Case> {
             conflicts::CASES,
             members::CASES,
             processes::CASES,
+            replicas::CASES,
+            reports::CASES,
             walkthrough::CASES,
             install::CASES,
             rest::CASES,

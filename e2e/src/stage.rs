@@ -2,6 +2,7 @@
 
 mod objects;
 mod rollout;
+mod webhooks;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use crate::audit::{self, Audit, Request};
 use crate::manifest::{APP, Manifest};
 use crate::shape::Shape;
 
+pub(crate) use self::webhooks::{HEARD, WEBHOOKS};
 pub(crate) use self::wire::PERIOD;
 
 /// How long anything may take that normally takes far less.

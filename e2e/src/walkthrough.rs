@@ -1,4 +1,4 @@
-//! Stories in `examples/walkthroughs`, run as they stand.
+//! Pages for users, run as they stand: the stories in `examples/walkthroughs`, `docs/install.md`.
 //!
 //! A fenced block that begins with `` ```sh run `` is a script: it runs with `bash -euo pipefail` on
 //! the client, in the folder `examples`, with `kubectl` at hand, and its checks are its own. Every
@@ -10,7 +10,7 @@ use ferrolb_lab::command::Run;
 use ferrolb_lab::plan::Lan;
 use ferrolb_lab::{Control, Error, KUBECONFIG, Result};
 
-use crate::stage::{Stage, check, examples, fail};
+use crate::stage::{Stage, check, examples, fail, repository};
 use crate::suite::Case;
 
 /// One case per story, so that each has a name and a time.
@@ -18,22 +18,22 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         name: "walkthrough_first_load_balancer",
         pins: "from a pending Service to a reachable one, and to a Gateway",
-        run: |stage| tell(stage, "first-load-balancer"),
+        run: |stage| tell(stage, "examples/walkthroughs/first-load-balancer.md"),
     },
     Case {
         name: "walkthrough_istio_ingress",
         pins: "an ingress gateway gets its address",
-        run: |stage| tell(stage, "istio-ingress"),
+        run: |stage| tell(stage, "examples/walkthroughs/istio-ingress.md"),
     },
     Case {
         name: "walkthrough_gateway_and_fixed_addresses",
         pins: "pools, fixed and shared addresses, node selectors",
-        run: |stage| tell(stage, "gateway-and-fixed-addresses"),
+        run: |stage| tell(stage, "examples/walkthroughs/gateway-and-fixed-addresses.md"),
     },
     Case {
         name: "walkthrough_university_dual_stack",
         pins: "dual-stack with scattered blocks, addresses on request only, two networks",
-        run: |stage| tell(stage, "university-dual-stack"),
+        run: |stage| tell(stage, "examples/walkthroughs/university-dual-stack.md"),
     },
 ];
 
@@ -47,11 +47,12 @@ struct Block {
     script: String,
 }
 
-fn tell(stage: &mut Stage, name: &str) -> Result<()> {
-    let path = examples().join("walkthroughs").join(format!("{name}.md"));
+/// Runs the blocks of a page of the repository.
+pub(crate) fn tell(stage: &Stage, page: &str) -> Result<()> {
+    let path = repository(page);
     let text = std::fs::read_to_string(&path).map_err(Error::io(path.display().to_string()))?;
     let blocks = blocks(&text);
-    check(!blocks.is_empty(), || format!("{name}.md has no block to run"))?;
+    check(!blocks.is_empty(), || format!("{page} has no block to run"))?;
     let programs = match Control::real()? {
         Control::Real(folder) => folder.display().to_string(),
         Control::Embedded => String::new(),
@@ -73,7 +74,7 @@ fn tell(stage: &mut Stage, name: &str) -> Result<()> {
         let output = stage.client(Lan::One)?.netns.output(&run.limit(LIMIT))?;
         if output.code != Some(0) {
             return Err(fail(format!(
-                "{name}.md, block at line {}: status {:?}\n{}\n{}{}",
+                "{page}, block at line {}: status {:?}\n{}\n{}{}",
                 block.line, output.code, block.script, output.stdout, output.stderr
             )));
         }

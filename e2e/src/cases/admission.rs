@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::thread;
-use std::time::Duration;
 
 use ferrolb_lab::api::{Ref, wait_until};
 use ferrolb_lab::{Error, FOLDER, NAMESPACE, Result};
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::case;
 use crate::manifest::{advertisement, pool, service};
-use crate::stage::{PATIENCE, Stage, check, fail};
+use crate::stage::{HEARD, PATIENCE, Stage, WEBHOOKS, check, fail};
 use crate::suite::Case;
 
 pub(super) const CASES: &[Case] = &[
@@ -30,9 +29,6 @@ pub(super) const CASES: &[Case] = &[
         schema_alone,
     ),
 ];
-
-/// Time for the API server to use what it was told about webhooks.
-const HEARD: Duration = Duration::from_secs(1);
 
 /// What `kubectl` made of an object.
 #[derive(Debug)]
@@ -288,35 +284,21 @@ fn failure_policy(stage: &mut Stage) -> Result<()> {
 
 /// Does something while another policy holds for all webhooks.
 fn with_policy(stage: &Stage, policy: &str, work: impl FnOnce(&Stage) -> Result<()>) -> Result<()> {
-    let (target, object) = webhooks(stage)?;
+    let object = stage.webhooks()?;
     let mut changed = object["webhooks"].clone();
     for webhook in changed.as_array_mut().into_iter().flatten() {
         webhook["failurePolicy"] = policy.into();
     }
-    stage.api().patch(target, &json!({ "webhooks": changed }))?;
+    stage.api().patch(WEBHOOKS, &json!({ "webhooks": changed }))?;
     thread::sleep(HEARD);
     let result = work(stage);
-    stage.api().patch(target, &json!({ "webhooks": object["webhooks"] }))?;
+    stage.api().patch(WEBHOOKS, &json!({ "webhooks": object["webhooks"] }))?;
     result
-}
-
-fn webhooks(stage: &Stage) -> Result<(Ref<'static>, Value)> {
-    let target = Ref::new("ValidatingWebhookConfiguration", "", "metallb-webhook-configuration");
-    let object = stage.api().get(target)?;
-    Ok((target, object.ok_or_else(|| fail("there is no configuration of webhooks"))?))
 }
 
 fn schema_alone(stage: &mut Stage) -> Result<()> {
     stage.with_flag("Deployment", "controller", "--webhook-mode=disabled", |stage| {
-        let (target, object) = webhooks(stage)?;
-        stage.api().delete(target)?;
-        let result = without_webhooks(stage);
-        let mut again = object;
-        for key in ["resourceVersion", "uid", "creationTimestamp", "managedFields"] {
-            again["metadata"][key] = Value::Null;
-        }
-        stage.api().apply(&again)?;
-        result
+        stage.without_webhooks(|stage| by_schema(stage))
     })?;
     // The other controller answers again, with the same authority.
     wait_until("pools are checked again", PATIENCE, || {
@@ -327,8 +309,7 @@ fn schema_alone(stage: &mut Stage) -> Result<()> {
     })
 }
 
-fn without_webhooks(stage: &Stage) -> Result<()> {
-    thread::sleep(HEARD);
+fn by_schema(stage: &Stage) -> Result<()> {
     for (wrong, word) in [
         (addresses("wrong", "1.1.1.0/33"), "must be a prefix"),
         (addresses("wrong", "1.1.1.9-nine"), "must be a prefix"),

@@ -83,10 +83,11 @@ fn gateway(stage: &mut Stage) -> Result<()> {
 }
 
 /// What cases apply, as folders; walkthroughs use files of these, too.
-const TRIED: [&str; 8] = [
+const TRIED: [&str; 9] = [
     "dual-stack",
     "exhausted-pool",
     "gateway",
+    "gitops",
     "local-traffic",
     "quick-start",
     "several-pools",

@@ -1,6 +1,6 @@
 //! Installing, changing one installation into another, and taking it away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,6 +16,7 @@ use super::case;
 use crate::manifest::service;
 use crate::stage::{PATIENCE, Stage, check, fail, repository};
 use crate::suite::Case;
+use crate::walkthrough;
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -33,6 +34,8 @@ pub(super) const CASES: &[Case] = &[
         "without the workloads and roles pools stay, and addresses are the same afterwards",
         uninstalled,
     ),
+    case("install_page", "docs/install.md: plain manifests, kustomize, uninstall", page),
+    case("gitops", "hardened values render into what the server takes; pools apply", gitops),
     case("chart_values", "the API server takes what the chart renders for many values", values),
 ];
 
@@ -104,6 +107,14 @@ impl Kept {
     }
 }
 
+/// What speakers and webhooks trust in: both go on with what they have.
+fn secrets(stage: &Stage) -> Result<BTreeMap<String, String>> {
+    let all = stage.api().list("Secret", NAMESPACE, "")?;
+    let ours = ["memberlist", "webhook-cert"];
+    let ours = all.iter().filter(|one| ours.iter().any(|end| name(one).ends_with(end)));
+    Ok(ours.map(|one| (name(one).to_owned(), one["data"].to_string())).collect())
+}
+
 /// Two Services that are announced.
 fn serve(stage: &Stage) -> Result<Kept> {
     stage.example("quick-start")?;
@@ -152,6 +163,7 @@ fn upstream(stage: &mut Stage) -> Result<()> {
     let file = repository(&format!("e2e/fixtures/upstream/{file}.yaml"));
     let (upstream, ours) = (Manifests::read(&file)?, stage.lab().manifests().clone());
     let kept = serve(stage)?;
+    let secrets = secrets(stage)?;
     for (name, from, to) in [("upstream's", &ours, &upstream), ("ours", &upstream, &ours)] {
         let steadiness = stage.steadiness(kept.addresses[0].1[0])?;
         let before = stage.own_processes();
@@ -162,9 +174,12 @@ fn upstream(stage: &mut Stage) -> Result<()> {
         stage.rolled_out(&before).map_err(|error| fail(format!("{name}: {error}")))?;
         expect_kept(stage, &kept).map_err(|error| fail(format!("{name}: {error}")))?;
         steadiness.expect_from_anybody()?;
+        let now = self::secrets(stage)?;
+        check(now == secrets, || format!("{name}: Secrets before {secrets:?}, now {now:?}"))?;
         if name != "ours" {
-            // Their roles grant no `patch` of a status.
+            // Their roles grant no `patch` of a status, and no Leases.
             stage.wait_for_line("controller", 0, &["services/status", "using update"])?;
+            stage.wait_for_line("controller", 0, &["no election", "leases"])?;
         }
     }
     Ok(())
@@ -202,6 +217,34 @@ fn uninstalled(stage: &mut Stage) -> Result<()> {
     expect_kept(stage, &kept)
 }
 
+fn page(stage: &mut Stage) -> Result<()> {
+    if stage.own_object("DaemonSet", "speaker")? != "speaker" {
+        // The page's blocks are about the plain manifests, which are not what is installed.
+        return Ok(());
+    }
+    let result = walkthrough::tell(stage, "docs/install.md");
+    // Its last block uninstalls.
+    stage.lab().install()?;
+    stage.lab().wait_ready(PATIENCE)?;
+    result
+}
+
+fn gitops(stage: &mut Stage) -> Result<()> {
+    let folder = repository("examples/gitops/flux");
+    let file = |name: &str| folder.join(name).display().to_string();
+    let (hardened, more) =
+        (file("base/hardened-values.yaml"), file("cluster/override-values.yaml"));
+    dry_run(stage, &render(&["--values", &hardened])?)?;
+    // Its PodMonitors are for an operator that is not here.
+    let rendered = render(&["--values", &hardened, "--values", &more])?;
+    check(rendered.contains("kind: PodMonitor"), || "no PodMonitor".to_owned())?;
+    stage.kubectl(&["apply", "--kustomize", &file("pools")])?;
+    stage.apply(&service("web"))?;
+    let address = stage.address("web")?;
+    stage.announced("web", Lan::One, address)?;
+    stage.curl(address).map(drop)
+}
+
 /// Values of the chart that change what is rendered.
 const VALUES: [&[&str]; 12] = [
     &[],
@@ -223,25 +266,35 @@ const VALUES: [&[&str]; 12] = [
 ];
 
 fn values(stage: &mut Stage) -> Result<()> {
+    for values in VALUES {
+        let settings: Vec<_> = values.iter().flat_map(|value| ["--set", *value]).collect();
+        dry_run(stage, &render(&settings)?)
+            .map_err(|error| fail(format!("{values:?}: {error}")))?;
+    }
+    Ok(())
+}
+
+/// What the chart makes of settings.
+fn render(settings: &[&str]) -> Result<String> {
     let helm = std::env::var_os("FERROLB_HELM")
         .ok_or_else(|| fail("FERROLB_HELM names no folder; scripts/helm prints it"))?;
     let helm = Path::new(&helm).join("helm").display().to_string();
     let chart = repository("deploy/helm/ferrolb").display().to_string();
     let namespace = format!("--namespace={NAMESPACE}");
-    for values in VALUES {
-        let words = [helm.as_str(), "template", "metallb", &chart, &namespace];
-        let settings = values.iter().flat_map(|value| ["--set", *value]);
-        // Without a home it looks for its settings in the root, which may not be there.
-        let words = ["env", "HOME=/run"].into_iter().chain(words).chain(settings);
-        let rendered = Run::new(words).limit(PATIENCE).success()?;
-        let file = format!("{FOLDER}/rendered.yaml");
-        fs::write(&file, &rendered).map_err(Error::io(&file))?;
-        let words = ["apply", "--server-side", "--force-conflicts", "--dry-run=server"];
-        let words = words.into_iter().chain(["--filename", file.as_str()]);
-        let output = stage.kubectl_output(&words.collect::<Vec<_>>())?;
-        check(output.code == Some(0), || format!("{values:?}: {}", output.stderr.trim()))?;
-    }
-    Ok(())
+    let words = [helm.as_str(), "template", "metallb", &chart, &namespace];
+    // Without a home it looks for its settings in the root, which may not be there.
+    let words = ["env", "HOME=/run"].into_iter().chain(words).chain(settings.iter().copied());
+    Run::new(words).limit(PATIENCE).success()
+}
+
+/// Asks the API server whether it would take all of it.
+fn dry_run(stage: &Stage, rendered: &str) -> Result<()> {
+    let file = format!("{FOLDER}/rendered.yaml");
+    fs::write(&file, rendered).map_err(Error::io(&file))?;
+    let words = ["apply", "--server-side", "--force-conflicts", "--dry-run=server"];
+    let words = words.into_iter().chain(["--filename", file.as_str()]);
+    let output = stage.kubectl_output(&words.collect::<Vec<_>>())?;
+    check(output.code == Some(0), || output.stderr.trim().to_owned())
 }
 
 fn name(object: &Value) -> &str {

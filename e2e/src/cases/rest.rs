@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] =
 const REST: Duration = Duration::from_secs(15);
 
 /// Kinds that one of us might write.
-const WRITTEN: [&str; 8] = [
+const WRITTEN: [&str; 11] = [
     "Service",
     "ServiceL2Status",
     "Event",
@@ -27,6 +27,9 @@ const WRITTEN: [&str; 8] = [
     "Node",
     "ConfigMap",
     "Secret",
+    "ConfigurationState",
+    "ValidatingWebhookConfiguration",
+    "CustomResourceDefinition",
 ];
 
 fn at_rest(stage: &mut Stage) -> Result<()> {
