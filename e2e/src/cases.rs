@@ -3,6 +3,7 @@
 mod admission;
 mod allocation;
 mod bad_input;
+mod bgp;
 mod conflicts;
 mod embedded;
 mod endpoints;
@@ -60,6 +61,7 @@ pub(crate) fn of(shape: Shape) -> Vec<Case> {
         ],
         Shape::Lans => &[lans::CASES],
         Shape::Single => &[single::CASES],
+        Shape::Routers => bgp::PARTS,
         Shape::Embedded => &[embedded::CASES],
     };
     parts.concat()

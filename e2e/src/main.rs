@@ -12,6 +12,7 @@
 
 mod audit;
 mod cases;
+mod interop;
 mod manifest;
 mod shape;
 mod stage;
@@ -43,6 +44,9 @@ struct Args {
     /// Fail if a permission was not used by any case
     #[arg(long)]
     strict: bool,
+    /// Write here what works with which router, if the cases about routers run
+    #[arg(long, value_name = "FILE")]
+    interop: Option<PathBuf>,
     /// Go on after a failure
     #[arg(long)]
     keep_going: bool,
@@ -52,7 +56,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let suite = Suite::new(&Wanted(args.filter));
+    let suite = Suite::new(&Wanted(args.filter), args.interop);
     if args.list {
         suite.list();
         return ExitCode::SUCCESS;

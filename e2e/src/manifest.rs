@@ -84,7 +84,8 @@ pub(crate) fn advertisement(name: &str) -> Manifest {
     configuration("L2Advertisement", name).spec(&json!({}))
 }
 
-fn configuration(kind: &str, name: &str) -> Manifest {
+/// An object of ours in our namespace.
+pub(crate) fn configuration(kind: &str, name: &str) -> Manifest {
     Manifest(json!({
         "apiVersion": "metallb.io/v1beta1",
         "kind": kind,

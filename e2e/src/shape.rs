@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ferrolb_lab::manifests::Manifests;
+use ferrolb_lab::router::Software;
 use ferrolb_lab::{Control, Options, Result};
 
 /// A kind of lab.
@@ -14,13 +15,16 @@ pub(crate) enum Shape {
     Lans,
     /// One node, real Kubernetes.
     Single,
+    /// Three nodes and a router of each kind on one LAN, real Kubernetes.
+    Routers,
     /// Three nodes on one LAN, the API server in memory.
     Embedded,
 }
 
 impl Shape {
     /// All of them, in the order they are built.
-    pub(crate) const ALL: [Self; 4] = [Self::Cluster, Self::Lans, Self::Single, Self::Embedded];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Cluster, Self::Lans, Self::Single, Self::Routers, Self::Embedded];
 
     /// First part of the names of its cases.
     pub(crate) fn name(self) -> &'static str {
@@ -28,6 +32,7 @@ impl Shape {
             Self::Cluster => "cluster",
             Self::Lans => "lans",
             Self::Single => "single",
+            Self::Routers => "routers",
             Self::Embedded => "embedded",
         }
     }
@@ -35,6 +40,20 @@ impl Shape {
     /// Whether it needs the real Kubernetes programs.
     pub(crate) fn is_real(self) -> bool {
         self != Self::Embedded
+    }
+
+    /// Why it cannot be built on this machine.
+    pub(crate) fn lacks(self) -> Option<String> {
+        if self.is_real() && std::env::var_os("SKIP_REAL").is_some() {
+            return Some("SKIP_REAL is set".to_owned());
+        }
+        let missing: Vec<_> = self.routers().iter().filter_map(|one| one.missing()).collect();
+        (!missing.is_empty()).then(|| format!("no {} (scripts/setup)", missing.join(", ")))
+    }
+
+    /// The routers in it.
+    pub(crate) fn routers(self) -> &'static [Software] {
+        if self == Self::Routers { &Software::ALL } else { &[] }
     }
 
     /// The lab to build for it.

@@ -15,10 +15,12 @@ use ferrolb_lab::fault::Cable;
 use ferrolb_lab::manifests::Manifests;
 use ferrolb_lab::plan::{Lan, Role};
 use ferrolb_lab::process::Signal;
+use ferrolb_lab::router::Router;
 use ferrolb_lab::{Error, Host, Lab, NAMESPACE, Result};
 use serde_json::{Value, json};
 
 use crate::audit::{self, Audit, Request};
+use crate::interop::Interop;
 use crate::manifest::{APP, Manifest};
 use crate::shape::Shape;
 
@@ -43,11 +45,14 @@ const NODE_LABELS: [&str; 3] = [EXCLUDE, "e2e/a", "e2e/b"];
 /// A lab and what the suite keeps about it.
 #[derive(Debug)]
 pub(crate) struct Stage {
+    // Dropped first: they run on hosts of the lab.
+    routers: Vec<Router>,
     lab: Lab,
     shape: Shape,
     /// Names of the backends of [`APP`] in namespace default, by node.
     backends: BTreeMap<String, String>,
     audit: Audit,
+    interop: Interop,
 }
 
 impl Stage {
@@ -63,12 +68,25 @@ impl Stage {
             backends.insert(node, name);
         }
         lab.wait_ready(Duration::from_secs(30))?;
-        Ok(Self { lab, shape, backends, audit: Audit::default() })
+        let routers = shape.routers().iter().map(|software| lab.add_router(*software));
+        let routers = routers.collect::<Result<_>>()?;
+        let (audit, interop) = (Audit::default(), Interop::default());
+        Ok(Self { routers, lab, shape, backends, audit, interop })
     }
 
     /// The lab.
     pub(crate) fn lab(&self) -> &Lab {
         &self.lab
+    }
+
+    /// The routers beside the nodes.
+    pub(crate) fn routers(&self) -> &[Router] {
+        &self.routers
+    }
+
+    /// What was found out about routers.
+    pub(crate) fn interop(&self) -> &Interop {
+        &self.interop
     }
 
     /// A host outside the cluster, on LAN 1.
@@ -190,6 +208,10 @@ impl Stage {
         for process in self.lab.processes() {
             process.signal(Signal::CONT)?;
         }
+        for router in &self.routers {
+            router.thaw()?;
+            Cable::of(router.host(), Lan::One).plug()?;
+        }
         let ended: Vec<_> = self
             .lab
             .own_processes()
@@ -210,6 +232,7 @@ impl Stage {
             Ok(if self.api().is_ready() { Ok(()) } else { Err("not ready") })
         })?;
         self.delete_objects()?;
+        self.routers.iter().for_each(Router::kill);
         for node in self.nodes() {
             for label in NODE_LABELS {
                 self.label_node(&node, label, None)?;
@@ -304,6 +327,13 @@ impl Stage {
         }
         for line in self.lab.tails(12) {
             println!("  {line}");
+        }
+        for router in &self.routers {
+            let log = router.log();
+            let lines: Vec<_> = log.lines().collect();
+            for line in &lines[lines.len().saturating_sub(12)..] {
+                println!("  {}: {line}", router.name());
+            }
         }
     }
 }

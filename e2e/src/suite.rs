@@ -1,7 +1,7 @@
 //! Which cases run, in which order, and how that is told.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ferrolb_lab::Result;
@@ -40,6 +40,8 @@ pub(crate) struct Suite {
     parts: Vec<(Shape, Vec<Case>)>,
     /// Whether no case is left out.
     is_whole: bool,
+    /// Where the table of routers goes.
+    interop: Option<PathBuf>,
 }
 
 /// How many ended how.
@@ -61,7 +63,7 @@ impl Tally {
 
 impl Suite {
     /// The wanted ones of all cases.
-    pub(crate) fn new(wanted: &Wanted) -> Self {
+    pub(crate) fn new(wanted: &Wanted, interop: Option<PathBuf>) -> Self {
         let cases = |shape| {
             let all = cases::of(shape).into_iter();
             all.filter(|case| wanted.has(shape, case)).collect::<Vec<_>>()
@@ -70,6 +72,7 @@ impl Suite {
         Self {
             parts: parts.filter(|(_, cases)| !cases.is_empty()).collect(),
             is_whole: wanted.0.is_empty(),
+            interop,
         }
     }
 
@@ -94,15 +97,28 @@ impl Suite {
         let mut tally = Tally::default();
         let mut used = BTreeSet::new();
         for (shape, cases) in &self.parts {
-            if shape.is_real() && std::env::var_os("SKIP_REAL").is_some() {
+            if let Some(why) = shape.lacks() {
                 for case in cases {
-                    println!("test {} ... skipped: SKIP_REAL is set", full_name(*shape, case));
+                    println!("test {} ... skipped: {why}", full_name(*shape, case));
                 }
                 tally.skipped += cases.len();
                 continue;
             }
             if !tally.cut_short {
-                run_shape(*shape, cases, (program, manifests), keep_going, &mut tally, &mut used);
+                let stage = run_shape(
+                    *shape,
+                    cases,
+                    (program, manifests),
+                    keep_going,
+                    &mut tally,
+                    &mut used,
+                );
+                if let (Some(stage), Some(path)) = (stage, &self.interop)
+                    && let Err(error) = stage.interop().write(path)
+                {
+                    println!("{error}");
+                    tally.failed += 1;
+                }
             }
         }
         if self.parts.is_empty() {
@@ -129,7 +145,7 @@ fn run_shape(
     keep_going: bool,
     tally: &mut Tally,
     used: &mut BTreeSet<Request>,
-) {
+) -> Option<Stage> {
     let start = Instant::now();
     let mut stage = match Stage::build(shape, program, manifests) {
         Ok(stage) => stage,
@@ -139,7 +155,7 @@ fn run_shape(
             }
             tally.failed += cases.len();
             tally.cut_short = !keep_going;
-            return;
+            return None;
         }
     };
     println!("{}: lab up in {}", shape.name(), seconds(start.elapsed()));
@@ -171,9 +187,10 @@ fn run_shape(
         }
         if tally.failed > 0 && !keep_going {
             tally.cut_short = true;
-            return;
+            return None;
         }
     }
+    Some(stage)
 }
 
 fn full_name(shape: Shape, case: &Case) -> String {

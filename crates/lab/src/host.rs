@@ -31,6 +31,8 @@ impl Host {
             Role::Client(index) => format!("client{index}"),
             Role::Guest(index) => format!("guest{index}"),
             Role::Pod(index) => format!("pod{index}"),
+            Role::Router(index) => format!("router{index}"),
+            Role::Far(index) => format!("far{index}"),
         };
         Self { role, netns: Netns::new(name), lans: lans.to_vec() }
     }

@@ -221,6 +221,11 @@ impl Lab {
         self.network.add(Role::Guest(index), &[lan]).cloned()
     }
 
+    /// Makes a host.
+    pub(crate) fn add_host(&mut self, role: Role, lans: &[Lan]) -> Result<Host> {
+        self.network.add(role, lans).cloned()
+    }
+
     /// Addresses a Service has been given.
     pub fn service_addresses(&self, namespace: &str, name: &str) -> Result<Vec<IpAddr>> {
         let service = self.api.get(Ref::new("Service", namespace, name))?;

@@ -4,6 +4,7 @@
 //! ```text
 //!  sandbox ── the walls: own mounts, network, processes; what is inside vanishes with its first process
 //!     lab ── network (hosts, bridges) + control (embedded or real) + kubelet (Pods of what is installed)
+//!        router ── BGP software beside the nodes
 //!        probe ── what a client sees, by packets of its own        fault ── what goes wrong
 //!           scenario ── stories told with the above
 //! ```
@@ -31,6 +32,7 @@ pub mod process;
 mod processes;
 mod proxy;
 pub mod report;
+pub mod router;
 mod running;
 pub mod sandbox;
 pub mod scenario;

@@ -191,5 +191,14 @@ fn sysctls(role: Role) -> Vec<(&'static str, &'static str)> {
     if matches!(role, Role::Node(_)) {
         settings.extend([("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")]);
     }
+    if matches!(role, Role::Router(_)) {
+        settings.extend([
+            ("ipv4/ip_forward", "1"),
+            ("ipv6/conf/all/forwarding", "1"),
+            // Ports count as well, so that each connection of a client may take another way.
+            ("ipv4/fib_multipath_hash_policy", "1"),
+            ("ipv6/fib_multipath_hash_policy", "1"),
+        ]);
+    }
     settings
 }

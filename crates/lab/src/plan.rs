@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | LAN 1 | 172.30.1.0/24 | fd00:172:30:1::/64 |
 //! | LAN 2 | 172.30.2.0/24 | fd00:172:30:2::/64 |
+//! | behind router i | 172.31.i.0/24 | fd00:172:31:i::/64 |
 //! | pods of node i | 10.244.i.0/24 | fd00:244:i::/64 |
 //! | Services | 10.96.0.0/16 | fd00:10:96::/112 |
 
@@ -88,6 +89,10 @@ pub enum Role {
     Guest(u8),
     /// The i-th Pod of ours that has a network of its own, from 1.
     Pod(u8),
+    /// The i-th router, from 1.
+    Router(u8),
+    /// The client behind the i-th router; on no LAN.
+    Far(u8),
 }
 
 impl Role {
@@ -98,6 +103,8 @@ impl Role {
             Self::Pod(index) => 2 + index,
             Self::Node(index) => 10 + index,
             Self::Client(index) => 99 + index,
+            Self::Router(index) => 119 + index,
+            Self::Far(index) => 134 + index,
             Self::Guest(index) => 149 + index,
         }
     }
@@ -114,6 +121,18 @@ pub fn pod_addresses(node: u8, pod: u8) -> [IpAddr; 2] {
 /// The pod ranges of a node, IPv4 then IPv6.
 pub fn pod_ranges(node: u8) -> [String; 2] {
     [format!("10.244.{node}.0/24"), format!("fd00:244:{node:x}::/64")]
+}
+
+/// Addresses of the i-th router on its far side and of what is there, IPv4 then IPv6.
+pub fn far_addresses(router: u8) -> [[IpAddr; 2]; 2] {
+    let v4 = |host| Ipv4Addr::new(172, 31, router, host).into();
+    let v6 = |host| Ipv6Addr::new(0xfd00, 0x172, 0x31, same_digits(router), 0, 0, 0, host).into();
+    [[v4(1), v4(2)], [v6(1), v6(2)]]
+}
+
+/// The networks behind the i-th router, IPv4 then IPv6.
+pub fn far_ranges(router: u8) -> [String; 2] {
+    [format!("172.31.{router}.0/24"), format!("fd00:172:31:{router}::/64")]
 }
 
 /// The number whose hexadecimal digits are this number's decimal ones.
@@ -133,6 +152,8 @@ mod tests {
         roles.extend((1..=10).map(Role::Client));
         roles.extend((1..=10).map(Role::Guest));
         roles.extend((1..=PODS).map(Role::Pod));
+        roles.extend((1..=10).map(Role::Router));
+        roles.extend((1..=10).map(Role::Far));
         let mut numbers: Vec<_> = roles.iter().map(|role| role.host_number()).collect();
         numbers.sort_unstable();
         numbers.dedup();

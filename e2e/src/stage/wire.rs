@@ -173,10 +173,15 @@ impl Stage {
 
     /// One `curl` from the client of a LAN.
     pub(crate) fn curl_once(&self, lan: Lan, server: SocketAddr) -> Result<Answer> {
+        Self::curl_from(self.client(lan)?, server)
+    }
+
+    /// One `curl` from any host.
+    pub(crate) fn curl_from(host: &Host, server: SocketAddr) -> Result<Answer> {
         let url = format!("http://{server}/");
         let words = ["curl", "--silent", "--show-error", "--connect-timeout", "0.3"];
         let words = words.into_iter().chain(["--max-time", "2", url.as_str()]);
-        let body = self.client(lan)?.success(words)?;
+        let body = host.success(words)?;
         let json: Value = serde_json::from_str(&body).unwrap_or_default();
         let client = json["client"].as_str().and_then(|client| client.parse().ok());
         match (json["node"].as_str(), client) {

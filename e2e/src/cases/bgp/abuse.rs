@@ -1,0 +1,89 @@
+//! Objects that make no sense: said clearly, and the others go on.
+
+use ferrolb_addr::Family;
+use ferrolb_lab::Result;
+use ferrolb_lab::api::wait_until;
+use ferrolb_lab::router::{Router, Software};
+use ipnet::IpNet;
+use serde_json::json;
+
+use super::{Link, announce, bgp_advertisement, case, dual, each, routed_by_all};
+use crate::manifest::configuration;
+use crate::stage::{PATIENCE, Stage, check};
+use crate::suite::Case;
+
+pub(super) const CASES: &[Case] = &[
+    case("peer_twice", "two BGPPeers for one router: one session, told; the others go on", twice),
+    case(
+        "dangling_references",
+        "BGP-104 a BFD profile, a community and a peer that do not exist; the others go on",
+        dangling,
+    ),
+];
+
+/// Waits until one of our processes has written a line with these words.
+fn told(stage: &Stage, words: &[&str]) -> Result<()> {
+    wait_until(&format!("{words:?} is told"), PATIENCE, || {
+        let is_told = |line: &str| words.iter().all(|word| line.contains(word));
+        let logs = stage.lab().own_processes();
+        let found = logs.iter().any(|process| process.log().lines().any(is_told));
+        Ok(if found { Ok(()) } else { Err("no such line") })
+    })
+}
+
+/// The routes are there, and sessions are the ones from before.
+fn goes_on(stage: &Stage, feature: &'static str, prefixes: &[IpNet]) -> Result<()> {
+    each(stage, feature, &Software::ALL, |router| {
+        prefixes.iter().try_for_each(|one| routed_by_all(stage, router, *one).map(drop))
+    })
+}
+
+fn counts(stage: &Stage) -> Result<Vec<Option<u64>>> {
+    let sessions = stage.routers().iter().map(Router::sessions).collect::<Result<Vec<_>>>()?;
+    Ok(sessions.concat().iter().map(|session| session.established).collect())
+}
+
+fn twice(stage: &mut Stage) -> Result<()> {
+    announce(stage)?;
+    stage.apply(&dual("web"))?;
+    let prefixes: Vec<_> = stage.addresses("web")?.into_iter().map(IpNet::from).collect();
+    let link = Link::about_both(Family::V4);
+    link.join(stage)?;
+    goes_on(stage, "a router named twice", &prefixes)?;
+    let before = counts(stage)?;
+    let [first, ..] = stage.routers() else { return Ok(()) };
+    stage.apply(&link.peer(first).with(&json!({ "metadata": { "name": "router1-again" } })))?;
+    told(stage, &["router1-again"])?;
+    goes_on(stage, "a router named twice", &prefixes)?;
+    let after = counts(stage)?;
+    check(before == after, || format!("sessions were reset: {before:?} {after:?}"))
+}
+
+fn dangling(stage: &mut Stage) -> Result<()> {
+    announce(stage)?;
+    stage.apply(&dual("web"))?;
+    let prefixes: Vec<_> = stage.addresses("web")?.into_iter().map(IpNet::from).collect();
+    let link = Link::about_both(Family::V4);
+    let [first, others @ ..] = stage.routers() else { return Ok(()) };
+    for router in stage.routers() {
+        router.configure(&link.config(stage, router))?;
+    }
+    stage.apply(&link.peer(first).spec(&json!({ "bfdProfile": "nowhere" })))?;
+    others.iter().try_for_each(|router| stage.apply(&link.peer(router)))?;
+    told(stage, &["router1", "nowhere"])?;
+    stage.apply(&bgp_advertisement("wrong").spec(&json!({ "communities": ["NO_SUCH_NAME"] })))?;
+    told(stage, &["NO_SUCH_NAME"])?;
+    stage.apply(&bgp_advertisement("strange").spec(&json!({ "peers": ["nobody"] })))?;
+    let feature = "bad objects beside good ones";
+    each(stage, feature, &[Software::Bird, Software::GoBgp], |router| {
+        prefixes.iter().try_for_each(|one| routed_by_all(stage, router, *one).map(drop))
+    })?;
+    let before = counts(stage)?;
+    stage.apply(&configuration("BFDProfile", "nowhere"))?;
+    stage.apply(&link.peer(first).spec(&json!({ "bfdProfile": serde_json::Value::Null })))?;
+    goes_on(stage, feature, &prefixes)?;
+    let after = counts(stage)?;
+    // Those of the first router are new.
+    let is_kept = after.ends_with(before.get(3..).unwrap_or_default());
+    check(is_kept, || format!("sessions were reset: {before:?} {after:?}"))
+}
