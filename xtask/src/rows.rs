@@ -64,7 +64,7 @@ const fn family(
 }
 
 /// The milestone this tree is at: its rows must be covered or explained.
-const MILESTONE: u8 = 1;
+const MILESTONE: u8 = 3;
 
 /// Where reasons for uncovered rows stand.
 const OPEN: &str = "docs/dev/rows-open.txt";
