@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const NAMESPACE: &str = "metallb-system";
 /// More than anything here takes.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Longer than anybody waits with a write that is due: the status of a pool, a second at most.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// An API server with the clients of a user.
 pub(crate) struct World {
@@ -229,7 +231,7 @@ impl World {
     pub(crate) async fn quiet(&self) -> u64 {
         let mut writes = self.server.writes();
         let mut since = tokio::time::Instant::now();
-        while since.elapsed() < Duration::from_secs(1) {
+        while since.elapsed() < QUIET {
             tokio::time::sleep(Duration::from_millis(50)).await;
             if self.server.writes() != writes {
                 writes = self.server.writes();
