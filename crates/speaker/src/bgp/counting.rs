@@ -1,7 +1,7 @@
 //! The metrics of a session, kept up from what the session counts itself.
 
 use ferrolb_addr::Family;
-use ferrolb_bgp_proto::{Down, Reason, Session, State, Stats};
+use ferrolb_bgp_proto::{Down, Prefixes, Reason, Session, State, Stats};
 use ferrolb_kube_rt::metrics::{BgpCounter, BgpGauge, BgpMetrics, BgpSessionMetrics};
 
 /// Octets of a message header; the length is in the two behind the marker.
@@ -32,14 +32,9 @@ impl Counting {
         }
     }
 
-    pub(super) fn update(&mut self, session: &Session, unwritten: &[u8]) {
+    pub(super) fn update(&mut self, session: &Session, received: u64, unwritten: &[u8]) {
         let (state, _) = session.state();
-        let (mut announced, mut wanted) = (0, 0);
-        for family in Family::BOTH {
-            let prefixes = session.prefixes(family);
-            announced += prefixes.announced;
-            wanted += prefixes.wanted;
-        }
+        let Prefixes { announced, wanted } = prefixes(session);
         let up = state == State::Established;
         let set = |gauge, value: usize| {
             self.series.set(gauge, i64::try_from(value).unwrap_or(i64::MAX));
@@ -48,7 +43,7 @@ impl Counting {
         set(BgpGauge::State, number(state));
         set(BgpGauge::AnnouncedPrefixes, if up { announced } else { 0 });
         set(BgpGauge::PendingPrefixes, wanted);
-        set(BgpGauge::ReceivedPrefixes, usize::try_from(received(session)).unwrap_or(usize::MAX));
+        set(BgpGauge::ReceivedPrefixes, usize::try_from(received).unwrap_or(usize::MAX));
         set(BgpGauge::QueuedMessages, messages(unwritten));
         self.count(session.stats());
     }
@@ -95,7 +90,18 @@ impl Counting {
     }
 }
 
-/// Prefixes that the peer announces, as far as that can be said without keeping them.
+/// Prefixes of the families that the session is configured for.
+pub(super) fn prefixes(session: &Session) -> Prefixes {
+    let mut all = Prefixes::default();
+    for family in session.config().families.iter() {
+        let some = session.prefixes(family);
+        all.announced += some.announced;
+        all.wanted += some.wanted;
+    }
+    all
+}
+
+/// Prefixes that the peer announced over all sessions, less those it took back.
 pub(super) fn received(session: &Session) -> u64 {
     let stats = session.stats();
     Family::BOTH

@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferrolb_addr::Family;
-use ferrolb_bgp_proto::{Down, Event, Negotiated, Reset, Session, State, Stop};
+use ferrolb_bgp_proto::{Down, Event, Negotiated, Prefixes, Reason, Reset, Session, Stop};
 use ferrolb_sys::monotonic_now;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tracing::debug;
 
-use super::counting::{Counting, received};
+use super::counting::{Counting, prefixes, received};
 use super::line::{Line, Progress};
 use super::news::{Happening, Reporter, View};
 use super::orders::{Leave, Orders, Pending, Wish};
@@ -55,6 +55,8 @@ pub(super) struct Books {
     wanted: BTreeSet<IpNet>,
     /// Those of which the peer may not know the newest.
     unsettled: BTreeSet<IpNet>,
+    /// What the peer had announced when the session came up.
+    received_before: u64,
     since: Timestamp,
     last_error: Option<(Arc<str>, Timestamp)>,
     shown: Option<View>,
@@ -79,6 +81,7 @@ impl Books {
         Self {
             wanted: BTreeSet::new(),
             unsettled: BTreeSet::new(),
+            received_before: 0,
             since: Timestamp::now(),
             last_error: None,
             shown: None,
@@ -252,7 +255,8 @@ impl Task {
         while self.go_on_leaving(now) {
             self.pump(now);
         }
-        self.counting.update(&self.session, self.line.unwritten());
+        let received = self.received();
+        self.counting.update(&self.session, received, self.line.unwritten());
         self.show(now);
     }
 
@@ -294,6 +298,7 @@ impl Task {
             Event::Established(terms) => {
                 self.books.since = Timestamp::now();
                 self.books.unsettled.clone_from(&self.books.wanted);
+                self.books.received_before = received(&self.session);
                 self.reporter.happened(Happening::Up(with(&terms).into()));
             }
             Event::Settled => {
@@ -326,6 +331,10 @@ impl Task {
             self.books.since = now;
             self.reporter.forgotten();
         }
+        if down.reason == Reason::GivenUp {
+            // Of our own accord, which was told when it was decided.
+            return;
+        }
         let news = self.books.last_error.as_ref().is_none_or(|(known, _)| *known != why);
         if down.was_established || news {
             self.books.last_error = Some((Arc::clone(&why), now));
@@ -333,24 +342,26 @@ impl Task {
         }
     }
 
+    /// Prefixes that the peer announces, as far as that can be said without keeping them.
+    fn received(&self) -> u64 {
+        let is_up = self.session.negotiated().is_some();
+        let received = received(&self.session).saturating_sub(self.books.received_before);
+        if is_up { received } else { 0 }
+    }
+
     /// Tells the owner how the session is doing, when that changed.
     fn show(&mut self, now: Duration) {
         let (state, _) = self.session.state();
-        let (mut wanted, mut sent) = (0, 0);
-        for family in Family::BOTH {
-            let prefixes = self.session.prefixes(family);
-            wanted += prefixes.wanted;
-            sent += prefixes.announced;
-        }
+        let Prefixes { wanted, announced } = prefixes(&self.session);
+        let received = self.received();
         let terms = self.session.negotiated();
-        let received = if terms.is_some() { received(&self.session) } else { 0 };
         let mut view = View {
             state,
             since: self.books.since,
             last_error: self.books.last_error.clone(),
             terms: terms.cloned().map(Box::new),
             wanted,
-            sent: if state == State::Established { sent } else { 0 },
+            sent: if terms.is_some() { announced } else { 0 },
             received,
             bfd_up: self.watched.is_up(),
         };

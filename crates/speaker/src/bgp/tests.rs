@@ -106,6 +106,45 @@ fn mk_terms(peer: &Value, common: &Common) -> Terms {
     Terms::new(peer, password.as_ref(), None, common).unwrap()
 }
 
+#[rstest]
+#[case::external(json!({}), false, Some(1))]
+#[case::external_lenient(json!({}), true, None)]
+#[case::multihop(json!({ "ebgpMultiHop": true }), false, Some(255))]
+#[case::internal(json!({ "peerASN": 64512 }), false, Some(255))]
+#[case::internal_lenient(json!({ "peerASN": 64512 }), true, Some(255))]
+fn how_far_a_session_reaches(
+    #[case] fields: Value,
+    #[case] lenient_ttl: bool,
+    #[case] ttl: Option<u8>,
+) {
+    let mut peer = mk_peer("r1", "192.0.2.1:179".parse().unwrap());
+    for (field, value) in fields.as_object().unwrap() {
+        peer = with(peer, field, value.clone());
+    }
+    let terms = mk_terms(&peer, &Common { node: "n1".into(), lenient_ttl });
+    assert_eq!(terms.tcp().ttl, ttl);
+}
+
+#[test]
+fn a_password_that_moves_is_no_other_password() {
+    let common = Common { node: "n1".into(), lenient_ttl: false };
+    let peer = mk_peer("r1", "192.0.2.1:179".parse().unwrap());
+    let written = mk_terms(&with(peer.clone(), "password", "secret"), &common);
+    let referred = with(peer.clone(), "passwordSecret", json!({ "name": "pw" }));
+    let mut objects = ConfigObjects::default();
+    objects.peers.insert("r1".to_owned(), serde_json::from_value(referred).unwrap());
+    let config = Config::build(&objects, None);
+    let terms = |text: &str| {
+        let row = model::SecretRow::new("kubernetes.io/basic-auth", Some(text.as_bytes()));
+        let peer = &config.peers["r1"];
+        let password = model::join_password(peer, |_| Some(&row)).unwrap();
+        Terms::new(peer, password.as_ref(), None, &common).unwrap()
+    };
+    assert_eq!(written.reset_reason(&terms("secret")), None);
+    assert_eq!(written.reset_reason(&terms("other")), Some(model::ResetReason::Password));
+    assert!(!format!("{written:?}").contains("secret"));
+}
+
 /// A speaker with one route and a session.
 async fn mk_session() -> (Speaker, Router, Caller) {
     let (mut speaker, router) = (Speaker::new(), Router::new().await);

@@ -2,9 +2,12 @@
 
 use ferrolb_api::{InterfaceStatus, ServiceL2Status, ServiceL2StatusStatus};
 use ferrolb_ipam::ServiceKey;
+use ferrolb_model::bgp::PeerName;
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::*;
+use crate::bgp::Audience;
 
 const WEB: (&str, &str) = ("default", "web");
 
@@ -185,4 +188,79 @@ fn k_071_who_does_not_announce_leaves_others_alone() {
     let mut reconciler = mk_reconciler();
     reconciler.see(&"l2-left".into(), Some(mk_row("n2", true, &[])));
     assert_eq!(reconciler.reconcile(&mk_key()), []);
+}
+
+fn mk_peers(told: &[&str], untold: &[&str]) -> Option<Peers> {
+    let names = |names: &[&str]| names.iter().map(|name| PeerName::from(*name)).collect();
+    Peers::of(&Audience { told: names(told), untold: names(untold) })
+}
+
+#[test]
+fn only_peers_that_were_sent_routes_are_listed_and_the_condition_names_the_others() {
+    let mut reconciler = Reconciler::<ServiceBgp>::new("n1".into(), "metallb-system".to_owned());
+    reconciler.set_listed();
+    assert!(reconciler.want(&mk_key(), mk_peers(&["r2", "r1"], &["r3"])));
+    let (name, _) = reconciler.reconcile(&mk_key()).remove(0);
+    reconciler.written(&name, &written("100"));
+    let (_, action) = reconciler.reconcile(&mk_key()).remove(0);
+    let Action::SetStatus(patch) = action else { panic!("{action:?}") };
+    let status = &patch["status"];
+    assert_eq!(status["peers"], json!(["r1", "r2"]));
+    assert_eq!(status["conditions"][0]["type"], "metallb.io/Advertised");
+    assert_eq!(status["conditions"][0]["status"], "False");
+    assert_eq!(status["conditions"][0]["message"], "not sent yet to: r3");
+    reconciler.written(&name, &written("101"));
+    assert!(!reconciler.want(&mk_key(), mk_peers(&["r1", "r2"], &["r3"])));
+    assert_eq!(reconciler.reconcile(&mk_key()), []);
+    // Nobody is to be told.
+    assert!(reconciler.want(&mk_key(), mk_peers(&[], &[])));
+    assert_eq!(reconciler.reconcile(&mk_key()), [(name, Action::Delete)]);
+}
+
+#[test]
+fn what_other_nodes_tell_their_routers_is_theirs_to_report() {
+    let mut object = ferrolb_api::ServiceBGPStatus::default();
+    object.metadata.labels = Some(
+        [(labels::NODE, "n2"), (labels::SERVICE_NAMESPACE, WEB.0), (labels::SERVICE_NAME, WEB.1)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+    );
+    let mut reconciler = Reconciler::<ServiceBgp>::new("n1".into(), "metallb-system".to_owned());
+    reconciler.set_listed();
+    reconciler.see(&"bgp-other".into(), ServiceBgp::row(object));
+    reconciler.want(&mk_key(), mk_peers(&["r1"], &[]));
+    let actions = reconciler.reconcile(&mk_key());
+    assert!(matches!(actions.as_slice(), [(_, Action::Create(_))]), "{actions:?}");
+}
+
+#[test]
+fn a_session_that_went_down_keeps_nothing_of_when_it_was_up() {
+    let content = Session::refused("n1", &"r1".into(), "192.0.2.1", &mk_trouble());
+    let status = Session::status("n1", &"r1".into(), &content);
+    assert_eq!(status["peerASN"], Value::Null);
+    assert_eq!(status["timers"], Value::Null);
+    assert_eq!(status["families"], json!([]));
+    assert_eq!(status["bgpStatus"], "Idle");
+    assert_eq!(status["lastError"]["message"], "no Secret");
+    assert_eq!(status["lastError"]["time"], "1970-01-01T00:00:05Z");
+}
+
+#[test]
+fn a_session_object_is_known_by_its_peer_before_its_status_is_written() {
+    let mut reconciler = Reconciler::<Session>::new("n1".into(), "metallb-system".to_owned());
+    reconciler.set_listed();
+    let (peer, trouble) = (PeerName::from("r1"), mk_trouble());
+    let content = Session::refused("n1", &peer, "192.0.2.1", &trouble);
+    reconciler.want(&peer, Some(content));
+    let (name, action) = reconciler.reconcile(&peer).remove(0);
+    let Action::Create(object) = action else { panic!("{action:?}") };
+    let row = Session::row(serde_json::from_value(object).unwrap()).unwrap();
+    assert_eq!(reconciler.see(&name, Some(row)), [peer.clone()].into());
+    reconciler.written(&name, &written("100"));
+    let (same, action) = reconciler.reconcile(&peer).remove(0);
+    assert!(same == name && matches!(action, Action::SetStatus(_)), "{action:?}");
+}
+
+fn mk_trouble() -> (String, Timestamp) {
+    ("no Secret".to_owned(), Timestamp::from_millisecond(5_400).unwrap())
 }

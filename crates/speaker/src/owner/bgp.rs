@@ -56,6 +56,8 @@ pub(super) struct Side {
     /// What is to be reported on, and when.
     reports: BTreeSet<Subject>,
     reports_at: Option<Instant>,
+    /// What was reported before this process is only judged after it has something to say itself.
+    has_reported: bool,
 }
 
 /// A Secret that is followed.
@@ -88,7 +90,13 @@ impl Side {
             stands: BTreeMap::new(),
             reports: BTreeSet::new(),
             reports_at: None,
+            has_reported: false,
         }
+    }
+
+    /// Whether it is known what is to be reported.
+    pub(super) const fn has_reported(&self) -> bool {
+        self.has_reported
     }
 
     /// Where sessions tell what they do.
@@ -120,7 +128,7 @@ impl Side {
 
     fn report(&mut self, subjects: impl IntoIterator<Item = Subject>) {
         self.reports.extend(subjects);
-        if !self.reports.is_empty() && self.reports_at.is_none() {
+        if (!self.reports.is_empty() || !self.has_reported) && self.reports_at.is_none() {
             self.reports_at = Some(Instant::now() + DEBOUNCE);
         }
     }
@@ -371,6 +379,7 @@ impl Owner {
             return;
         }
         side.reports_at = None;
+        side.has_reported = true;
         for subject in std::mem::take(&mut side.reports) {
             let changed = match &subject {
                 Subject::Bgp(key) => self.reports.bgp.want(key, Peers::of(&side.bgp.audience(key))),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ferrolb_kube_rt::status::{self, Outcome, Write};
 use tracing::error;
 
+use super::bgp::Side;
 use super::{LATE, Owner, SOON};
 use crate::objects::{Action, Again, Reports};
 use crate::topics::{BGP_STATUSES, L2_STATUSES, Message, SESSIONS, StatusKey, Subject, Topic};
@@ -47,7 +48,12 @@ impl Owner {
 
     /// Writes what is due.
     pub(super) fn write_statuses(&mut self) {
+        let speaks = self.bgp.as_ref().is_some_and(Side::has_reported);
         for subject in std::mem::take(&mut self.statuses_due) {
+            if !speaks && !matches!(subject, Subject::Layer2(_)) {
+                self.statuses_due.insert(subject);
+                continue;
+            }
             for (name, action) in self.reports.reconcile(&subject) {
                 self.write_status(name, subject.clone(), action);
             }
