@@ -31,8 +31,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Give load-balancer Services their addresses (one per cluster)
+    // Of a flag that is there twice the last one counts, as in Go.
+    #[command(args_override_self = true)]
     Controller(Box<ControllerArgs>),
     /// Announce the addresses on the network (one per node)
+    #[command(args_override_self = true)]
     Speaker(Box<SpeakerArgs>),
     /// A cluster and its network in namespaces of this machine
     #[cfg(feature = "lab")]

@@ -23,6 +23,7 @@ mod objects;
 mod owner;
 mod run;
 mod settings;
+mod standing;
 mod topics;
 mod vetting;
 

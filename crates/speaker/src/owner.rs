@@ -33,6 +33,7 @@ use crate::bgp::{Bgp, News};
 use crate::l2::Layer2;
 use crate::members::{Announcers, Lost, Members, View};
 use crate::objects::{OwnerPod, Reports, ServiceL2};
+use crate::standing::Standing;
 use crate::topics::{
     self, BGP_STATUSES, L2_STATUSES, Message, PODS, SESSIONS, StatusKey, Subject, Topic,
 };
@@ -73,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) recorder: Recorder,
     pub(crate) metrics: SpeakerMetrics,
     pub(crate) client_metrics: ClientMetrics,
+    pub(crate) standing: Standing,
     pub(crate) missing: Vec<&'static str>,
     pub(crate) pulse: Pulse,
 }
@@ -283,6 +285,7 @@ impl Owner {
     fn take_pod(&mut self, name: Arc<str>, pod: Option<SpeakerPod>) {
         if let Some(pod) = pod.as_ref().filter(|pod| *pod.name == *self.parts.pod) {
             let owner = OwnerPod { name: Arc::clone(&pod.name), uid: Arc::clone(&pod.uid) };
+            self.parts.standing.begin(&owner);
             let concerned = self.reports.set_owner(&owner);
             self.statuses_due.extend(concerned);
         }
@@ -357,8 +360,16 @@ impl Owner {
             members.settled(revision);
         }
         self.settle_peers();
+        self.judge();
         self.report_bgp();
         self.write_statuses();
+    }
+
+    /// Says on the `ConfigurationState` what the configuration is worth on this node.
+    fn judge(&mut self) {
+        let problems = self.config.problems.iter().map(|problem| problem.message.clone());
+        let errors: Vec<_> = problems.chain(self.bgp_errors()).collect();
+        self.parts.standing.judge(&errors);
     }
 
     fn configure(&mut self) {

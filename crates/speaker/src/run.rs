@@ -24,6 +24,7 @@ use crate::members::{
 };
 use crate::owner::{BgpParts, Owner, Parts};
 use crate::settings::{BgpEngine, BgpSettings, MembersSettings, Settings};
+use crate::standing::Standing;
 use crate::topics::{StatusKey, watch_all, watch_bgp};
 
 /// Facts that wait to be taken in; beyond that the watches wait.
@@ -116,6 +117,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     admin::serve_metrics(metrics_settings, client.clone(), registry, stop.clone()).await?;
     info!(node = node.as_str(), namespace, membership = members.is_some(), "speaker started");
 
+    let standing = Standing::new(client.clone(), &namespace, &node, stop.clone());
     let owner = Owner::new(Parts {
         snapshot: model::Settings { own: node.clone(), class, ignore_exclude_lb },
         node,
@@ -134,6 +136,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         recorder: Recorder::new(client, names::SPEAKER),
         metrics,
         client_metrics,
+        standing,
         missing: watches.required.iter().map(|(name, _)| *name).collect(),
         pulse,
     });

@@ -16,6 +16,7 @@ pub(super) const CASES: &[Case] = &[
     case("e_23_pool_status", "E-23 L2-20 assigned and available; an edit is put back", pool_status),
     case("service_conditions", "Allocated and Announced tell what is true, and why", conditions),
     case("configuration_state", "CS-10 the controller's report; deleted, it comes back", state),
+    case("e_26_wrong_secret", "E-26 CS-01 only the speaker it concerns reports it", wrong_secret),
     case("legacy_configuration", "without pools, an event names the way to convert it", legacy),
 ];
 
@@ -108,6 +109,60 @@ fn state(stage: &mut Stage) -> Result<()> {
     check(summary.is_null() || summary == "", || summary.to_string())?;
     stage.api().delete(target)?;
     valid(AGAIN, &metadata["uid"]).map(drop)
+}
+
+fn wrong_secret(stage: &mut Stage) -> Result<()> {
+    let nodes = stage.nodes();
+    expect_states(stage, None)?;
+    let secret = Ref::new("Secret", NAMESPACE, "bgp-password");
+    let typed = |kind: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": kind,
+            "metadata": { "name": secret.name, "namespace": NAMESPACE },
+            "stringData": { "username": "nobody", "password": "e2e" },
+        })
+    };
+    stage.api().apply(&typed("Opaque"))?;
+    stage.api().apply(&json!({
+        "apiVersion": "metallb.io/v1beta2", "kind": "BGPPeer",
+        "metadata": { "name": "tor", "namespace": NAMESPACE },
+        "spec": {
+            "myASN": 64500, "peerASN": 64501, "peerAddress": "10.200.200.1",
+            "passwordSecret": { "name": secret.name },
+            "nodeSelectors": [{ "matchLabels": { "kubernetes.io/hostname": nodes[0] } }],
+        },
+    }))?;
+    let result = expect_states(stage, Some((nodes[0].as_str(), secret.name)));
+    stage.api().delete(secret)?;
+    result?;
+    stage.api().apply(&typed("kubernetes.io/basic-auth"))?;
+    expect_states(stage, None)?;
+    stage.api().delete(secret)
+}
+
+/// Waits until controller and speakers have reported, and all is valid but for one node's speaker,
+/// whose report has this word.
+fn expect_states(stage: &Stage, invalid: Option<(&str, &str)>) -> Result<()> {
+    let mut wanted = vec![("controller".to_owned(), "Valid")];
+    for node in stage.nodes() {
+        let is_invalid = invalid.is_some_and(|(other, _)| other == node);
+        wanted.push((format!("speaker-{node}"), if is_invalid { "Invalid" } else { "Valid" }));
+    }
+    wait_until(&format!("reports are {wanted:?}"), PATIENCE, || {
+        let mut states = stage.api().list("ConfigurationState", NAMESPACE, "")?;
+        states.sort_by_key(|state| state["metadata"]["name"].to_string());
+        let holds = states.len() == wanted.len()
+            && states.iter().zip(&wanted).all(|(state, (name, result))| {
+                let word = invalid.filter(|_| *result == "Invalid").map(|(_, word)| word);
+                let summary = state["status"]["errorSummary"].as_str().unwrap_or_default();
+                state["metadata"]["name"] == name.as_str()
+                    && state["status"]["result"] == *result
+                    && word.map_or(summary.is_empty(), |word| summary.contains(word))
+            });
+        let seen =
+            states.iter().map(|state| format!("{} {}", state["metadata"]["name"], state["status"]));
+        Ok(if holds { Ok(()) } else { Err(seen.collect::<Vec<_>>().join("; ")) })
+    })
 }
 
 fn legacy(stage: &mut Stage) -> Result<()> {

@@ -52,6 +52,13 @@ fn upstreams_defaults() {
 }
 
 #[test]
+fn the_last_of_a_flag_counts() {
+    assert_eq!(speaker("--port=1 --host=192.0.2.1 --port 2").shared.port, 2);
+    let args = controller("--webhook-mode=enabled --disable-cert-rotation --webhook-mode=disabled");
+    assert_eq!(args.webhook_mode, "disabled");
+}
+
+#[test]
 fn an_empty_value_means_the_default() {
     let line = "--ml-bindport= --bgp-debounce-timeout= --bgp-type= --ml-bindaddr= --kubeconfig= \
                 --namespace= --lb-class= --pod-name=";

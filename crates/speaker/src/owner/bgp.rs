@@ -305,6 +305,14 @@ impl Owner {
         side.report(announced);
     }
 
+    /// What is wrong with peers of this node, and only here.
+    pub(super) fn bgp_errors(&self) -> Vec<String> {
+        let Some(side) = &self.bgp else { return Vec::new() };
+        let refused = side.refused.iter().map(|problem| problem.message.clone());
+        let troubles = side.troubles.iter().map(|(peer, (why, _))| format!("peer {peer}: {why}"));
+        refused.chain(troubles).collect()
+    }
+
     /// Follows exactly the Secrets that peers of this node refer to.
     fn follow_secrets(&mut self, peers: &[Peer]) {
         let Some(side) = &mut self.bgp else { return };
