@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::event::{Event, WireAnswer};
-use crate::node::{NodeHash, watched};
+use crate::node::NodeHash;
 use crate::own::{Drain, Lateness, Own};
 use crate::peer::{Peer, Standing, Step};
+use crate::ring::Link;
 use crate::rng::Rng;
+use crate::roll::{Roll, Word};
 use crate::session::admit;
 use crate::stats::{PeerView, Stats, View};
 use crate::wire::{self, Entry, Header, Kind, MAX_ENTRIES, Mark, Reject};
@@ -19,6 +21,7 @@ const EVENTS: usize = 1024;
 
 /// Failure detector of one node.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says of another thing that it is due")]
 pub struct Detector {
     pub(crate) config: Config,
     pub(crate) me: NodeHash,
@@ -29,11 +32,23 @@ pub struct Detector {
     /// Whether this node hears too few to trust its ears.
     pub(crate) suspect: bool,
     pub(crate) stats: Stats,
+    /// Whether there are too many members for everybody to watch everybody.
+    pub(crate) ring: bool,
+    /// Peers that are looked at each time: all in a mesh, links and accused on the ring.
+    pub(crate) tended: BTreeSet<NodeHash>,
+    /// Members without a place on the ring.
+    pub(crate) away: Vec<NodeHash>,
+    /// Whether the links have to be drawn anew.
+    pub(crate) unlinked: bool,
+    /// Whether on the ring the candidates may be others than those reported: comparing costs more
+    /// the more members there are.
+    pub(crate) stirred: bool,
+    pub(crate) roll: Roll,
     lateness: Lateness,
-    rng: Rng,
+    pub(crate) rng: Rng,
     next_beat: Duration,
     /// Something was heard and waits for `handle_timeout`.
-    unjudged: Option<Duration>,
+    pub(crate) unjudged: Option<Duration>,
     outgoing: BTreeSet<NodeHash>,
     events: VecDeque<Event>,
     reported: Vec<NodeHash>,
@@ -64,6 +79,12 @@ impl Detector {
             now,
             suspect: false,
             stats: Stats::default(),
+            ring: false,
+            tended: BTreeSet::new(),
+            away: Vec::new(),
+            unlinked: false,
+            stirred: true,
+            roll: Roll::default(),
             lateness: Lateness::default(),
             rng,
             next_beat: now + phase,
@@ -85,17 +106,36 @@ impl Detector {
         for name in listed {
             members.entry(NodeHash::of(&name)).or_insert(name);
         }
-        let watched: BTreeSet<NodeHash> = watched(self.me, members.keys().copied()).collect();
-        self.peers.retain(|hash, peer| members.get(hash).is_some_and(|name| *name == peer.name));
-        for peer in self.peers.values_mut() {
-            peer.statements.retain(|subject, _| *subject == self.me || watched.contains(subject));
+        members.remove(&self.me);
+        let listed = |hash: &NodeHash, peer: &Peer| members.get(hash) == Some(&peer.name);
+        let gone: Vec<NodeHash> = self
+            .peers
+            .iter()
+            .filter(|(hash, peer)| !listed(hash, peer))
+            .map(|(hash, _)| *hash)
+            .collect();
+        for hash in gone {
+            self.strike(hash);
+            self.peers.remove(&hash);
         }
-        for hash in watched {
-            if let (Some(name), false) = (members.remove(&hash), self.peers.contains_key(&hash)) {
+        for peer in self.peers.values_mut() {
+            let me = self.me;
+            peer.statements.retain(|subject, _| *subject == me || members.contains_key(subject));
+        }
+        let mut joined = Vec::new();
+        for (hash, name) in members {
+            if !self.peers.contains_key(&hash) {
                 self.peers.insert(hash, Peer::new(name, now, self.rng.nonce()));
+                joined.push(hash);
+            }
+        }
+        self.choose_shape(now);
+        for hash in joined {
+            if !self.ring {
                 self.probe_now(hash);
             }
         }
+        self.stirred = true;
         self.unjudged.get_or_insert(now);
     }
 
@@ -106,6 +146,8 @@ impl Detector {
         if self.own.drain.is_none() {
             self.own.drain = Some(Drain { since: now, released: false });
             self.next_beat = now;
+            self.own_word_changed();
+            self.stirred = true;
             self.beat_all();
             self.unjudged.get_or_insert(now);
         }
@@ -161,13 +203,19 @@ impl Detector {
     pub fn handle_timeout(&mut self, now: Duration) {
         self.now = self.now.max(now);
         self.unjudged = None;
+        let rested = self.is_at_rest();
         self.wake(now);
         if now >= self.next_beat {
+            if self.unlinked {
+                self.relink(now);
+            }
             self.beat_or_probe_all();
             self.next_beat = now + self.beat_interval();
         }
         self.judge(now);
         self.tend_own(now);
+        self.spread(now);
+        self.stirred |= !rested || !self.is_at_rest();
     }
 
     /// The next datagram to send.
@@ -183,7 +231,8 @@ impl Detector {
 
     /// The next event. A change of the candidates comes before the reasons for it.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if !self.candidate_hashes().eq(self.reported.iter().copied()) {
+        let stirred = std::mem::take(&mut self.stirred);
+        if (stirred || !self.ring) && !self.candidate_hashes().eq(self.reported.iter().copied()) {
             self.reported = self.candidate_hashes().collect();
             return Some(Event::MembersChanged { candidates: self.candidates() });
         }
@@ -194,13 +243,14 @@ impl Detector {
     pub fn poll_timeout(&mut self) -> Option<Duration> {
         let timing = &self.config.timing;
         let planned = self
-            .peers
-            .values()
-            .filter_map(|peer| peer.wake(timing))
+            .tended
+            .iter()
+            .filter_map(|hash| self.peers.get(hash)?.wake(timing))
             .chain(self.own_wake())
             .fold(self.next_beat, Duration::min);
         self.lateness.armed = Some(planned);
-        Some(self.unjudged.map_or(planned, |at| at.min(planned)))
+        let news = self.roll_wake();
+        Some(self.unjudged.into_iter().chain(news).fold(planned, Duration::min))
     }
 
     /// Alive and eligible nodes, this one included if it is eligible.
@@ -254,6 +304,9 @@ impl Detector {
     }
 
     pub(crate) fn beat_all(&mut self) {
+        if self.ring {
+            return self.tell_own();
+        }
         for (hash, peer) in &mut self.peers {
             peer.outgoing.beat = true;
             self.outgoing.insert(*hash);
@@ -262,7 +315,7 @@ impl Detector {
 
     /// Asks everybody for a word at once: a silent peer whether it lives, the others what they know.
     pub(crate) fn probe_all(&mut self) {
-        for hash in self.peers.keys().copied().collect::<Vec<_>>() {
+        for hash in self.near().map(|(hash, _)| hash).collect::<Vec<_>>() {
             self.probe_now(hash);
         }
     }
@@ -286,10 +339,11 @@ impl Detector {
 
     /// Whether a hearing can change nothing: deadlines pass by the clock alone.
     fn is_at_rest(&self) -> bool {
-        self.own.is_at_rest() && self.peers.values().all(Peer::is_alive)
+        let alive = |hash| self.peers.get(hash).is_some_and(Peer::is_alive);
+        self.own.is_at_rest() && self.roll_wake().is_none() && self.tended.iter().all(alive)
     }
 
-    fn beat(&mut self, hash: NodeHash) {
+    pub(crate) fn beat(&mut self, hash: NodeHash) {
         if let Some(peer) = self.peers.get_mut(&hash) {
             peer.outgoing.beat = true;
             self.outgoing.insert(hash);
@@ -298,10 +352,32 @@ impl Detector {
 
     // Whoever is not heard is asked to answer with every beat, which also proves its present life.
     fn beat_or_probe_all(&mut self) {
-        for hash in self.peers.keys().copied().collect::<Vec<_>>() {
-            if self.peers.get(&hash).is_some_and(Peer::is_alive) {
-                self.beat(hash);
-            } else {
+        for hash in self.tended.iter().copied().collect::<Vec<_>>() {
+            let Some(peer) = self.peers.get(&hash) else { continue };
+            match (peer.is_alive(), peer.link) {
+                (true, Link { monitor: true, .. }) => self.beat(hash),
+                (false, link) if link.is_near() => self.probe_now(hash),
+                _ => {}
+            }
+        }
+        if self.ring {
+            self.beat_on_ring();
+        }
+    }
+
+    /// Above what the links get: whoever is gone, whoever has to confirm our leave, whoever knows
+    /// something else.
+    fn beat_on_ring(&mut self) {
+        self.knock();
+        self.compare(self.now);
+        if self.own.is_leaving() {
+            let taken = |peer: &Peer| {
+                peer.statements.get(&self.me).is_some_and(|said| said.mark == Mark::Taken)
+            };
+            let open = |peer: &Peer| peer.is_candidate() && !taken(peer);
+            let open: Vec<NodeHash> =
+                self.peers.iter().filter(|(_, peer)| open(peer)).map(|(hash, _)| *hash).collect();
+            for hash in open {
                 self.probe_now(hash);
             }
         }
@@ -318,8 +394,10 @@ impl Detector {
         if late <= self.config.timing.tolerance() {
             return;
         }
-        for peer in self.peers.values_mut() {
-            peer.forgive(now, late);
+        for hash in &self.tended {
+            if let Some(peer) = self.peers.get_mut(hash) {
+                peer.forgive(now, late);
+            }
         }
         self.stats.late_wakes += 1;
         self.push(Event::Late { by: late });
@@ -342,9 +420,23 @@ impl Detector {
         let session = admitted?;
         let nonce = self.rng.nonce();
         let Some(peer) = self.peers.get_mut(&header.sender) else { return Ok(()) };
-        peer.hear(received, session, &header, nonce);
-        let mut of_us = None;
+        let word = Word { epoch: header.epoch, dead: false };
+        if self.ring && Some(word) < peer.word {
+            // A former life told more of itself, or this one was declared dead: it has to know.
+            peer.prove(session, &header, nonce);
+            self.probe(header.sender);
+        } else {
+            peer.hear(received, session, &header, nonce);
+            if self.ring {
+                self.learn(header.sender, header.sender, word, header.bits);
+            }
+        }
+        let (mut of_us, mut digest) = (None, None);
         for entry in entries {
+            if entry.mark == Mark::Digest {
+                digest = Some(entry.epoch);
+                continue;
+            }
             if entry.subject == self.me {
                 of_us = Some(entry);
             }
@@ -354,17 +446,27 @@ impl Detector {
         if let Some(entry) = of_us {
             self.hear_of_self(header.sender, &entry);
         }
+        if let Some(digest) = digest.filter(|_| self.ring) {
+            self.hear_digest(header.sender, digest);
+        }
         Ok(())
     }
 
     fn hear_of(&mut self, received: Duration, speaker: NodeHash, entry: &Entry) {
-        let known = entry.subject == self.me || self.peers.contains_key(&entry.subject);
+        let known = entry.subject == self.me || self.tended.contains(&entry.subject);
         if let (true, Some(peer)) = (known, self.peers.get_mut(&speaker)) {
             peer.note(received, entry);
+        }
+        if self.ring
+            && let Some(word) = entry.mark.word(entry.epoch)
+        {
+            self.learn(speaker, entry.subject, word, entry.bits);
         }
         // Somebody misses a peer that we have not heard for a beat either: ask it.
         if matches!(entry.mark, Mark::Silent | Mark::Dead)
             && let Some(peer) = self.peers.get(&entry.subject)
+            && peer.link.ward
+            && (!self.ring || peer.counts())
             && received > peer.heard + self.config.timing.interval
         {
             self.probe(entry.subject);
@@ -396,8 +498,10 @@ impl Detector {
             lateness: self.lateness.largest(),
             bits: self.own.bits(),
         };
-        let entries = self.entries(hash);
-        let to = self.peers.get(&hash)?.name.clone();
+        let entries = if self.ring { self.words(hash, MAX_ENTRIES) } else { self.entries(hash) };
+        let peer = self.peers.get_mut(&hash)?;
+        peer.outgoing.beat = peer.outgoing.words.is_some();
+        let to = peer.name.clone();
         Some(Transmit { to, bytes: wire::seal(&self.config.key, &header, &entries) })
     }
 
@@ -412,13 +516,16 @@ impl Detector {
         first.into_iter().chain(others).take(MAX_ENTRIES).map(entry).collect()
     }
 
-    fn entry(&self, subject: NodeHash, peer: &Peer) -> Entry {
+    pub(crate) fn entry(&self, subject: NodeHash, peer: &Peer) -> Entry {
         let back = peer.back.is_some_and(|at| self.now < at + self.config.timing.hold_down);
         let mark = match peer.standing {
+            Standing::Unheard if peer.word.is_some() => Mark::Dead,
             Standing::Unheard => Mark::Unknown,
             Standing::Alive if peer.taken => Mark::Taken,
             Standing::Alive if back => Mark::Back,
-            Standing::Alive => Mark::Heard,
+            Standing::Alive if peer.link.ward => Mark::Heard,
+            Standing::Alive => Mark::Told,
+            Standing::Silent(_) if peer.is_accused() => Mark::Accused,
             Standing::Silent(_) if self.suspect => Mark::Unknown,
             Standing::Silent(inquiry) => match inquiry.step {
                 Step::Resting { .. } => Mark::Unknown,

@@ -81,12 +81,14 @@ pub enum Event {
 /// How a death was found out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Death {
-    /// From the last word of the peer to the verdict.
+    /// From the last word of the peer to the verdict; zero if it was not ours to watch.
     pub silence: Duration,
     /// From the own deadline to the verdict.
     pub confirmation: Duration,
     /// Other monitors that did not hear it either; empty if the wire decided.
     pub witnesses: Vec<Arc<str>>,
+    /// Who passed the verdict on to this node; none if it is our own.
+    pub by: Option<Arc<str>>,
 }
 
 /// What a peer that is heard (again) was before.

@@ -11,14 +11,19 @@ use crate::detector::Detector;
 use crate::event::{Death, Event, Previous, SeenBy, WireAnswer};
 use crate::node::NodeHash;
 use crate::peer::{Inquiry, Peer, Standing, Statement, Step};
+use crate::roll::Word;
 use crate::wire::Mark;
 
 impl Detector {
     /// Judges every peer. The socket is drained and own lateness forgiven before.
     pub(crate) fn judge(&mut self, now: Duration) {
-        let peers: Vec<NodeHash> = self.peers.keys().copied().collect();
+        let peers: Vec<NodeHash> = self.tended.iter().copied().collect();
         for peer in &peers {
-            self.notice(now, *peer);
+            if self.ring {
+                self.notice_on_ring(now, *peer);
+            } else {
+                self.notice(now, *peer);
+            }
         }
         self.reconsider_self(now);
         for peer in &peers {
@@ -29,13 +34,15 @@ impl Detector {
 
     /// Whether, with somebody to judge, this node hears too few of those it counts as alive to trust
     /// its ears. Those fall silent up to an interval apart when our hearing fails, so whoever is
-    /// overdue is not heard.
+    /// overdue is not heard. Monitors of ours are asked since a ward was overdue.
     fn suspects_itself(&self, now: Duration) -> bool {
         let timing = &self.config.timing;
-        let judging = self.peers.values().any(|peer| matches!(peer.standing, Standing::Silent(_)));
-        let counted = self.peers.values().filter(|peer| peer.counts()).count();
-        let heard = |peer: &&Peer| peer.is_alive() && now < peer.overdue(timing);
-        judging && self.peers.values().filter(heard).count() * 2 < counted
+        let judged = |peer: &Peer| peer.link.ward && matches!(peer.standing, Standing::Silent(_));
+        let judging = self.near().any(|(_, peer)| judged(peer) && !peer.is_accused());
+        let counted = self.near().filter(|(_, peer)| peer.counts()).count();
+        let answers = |peer: &Peer| peer.link.ward || now < peer.heard + timing.interval * 2;
+        let heard = |peer: &Peer| peer.is_alive() && now < peer.overdue(timing) && answers(peer);
+        judging && self.near().filter(|(_, peer)| heard(peer)).count() * 2 < counted
     }
 
     fn reconsider_self(&mut self, now: Duration) {
@@ -78,12 +85,47 @@ impl Detector {
         }
     }
 
+    /// The same on the ring, where words decide on life and death, and ears only on silence.
+    fn notice_on_ring(&mut self, now: Duration, hash: NodeHash) {
+        let timing = self.config.timing;
+        let Some(peer) = self.peers.get(&hash) else { return };
+        match peer.standing {
+            Standing::Unheard if peer.word.is_none() => self.notice_unheard(now, hash),
+            Standing::Silent(_) if peer.is_accused() => {}
+            Standing::Silent(_) if peer.is_heard(&timing, now) => {
+                self.rise(hash, Standing::Alive, Previous::Silent);
+            }
+            Standing::Alive if !peer.link.ward => {}
+            Standing::Alive if peer.is_heard(&timing, now) => {
+                if now >= peer.next_probe(&timing) {
+                    self.probe(hash);
+                    self.ask_monitors(now);
+                }
+            }
+            Standing::Alive if peer.bits.draining => self.part(hash),
+            Standing::Alive => self.fall_silent(now, hash),
+            Standing::Unheard | Standing::Silent(_) | Standing::Dead { .. } => {}
+        }
+    }
+
+    /// They do not speak to us unasked; whether they answer tells whether we hear at all.
+    fn ask_monitors(&mut self, now: Duration) {
+        let recent = self.config.timing.interval;
+        let quiet = |peer: &Peer| !peer.link.ward && now >= peer.heard + recent;
+        let quiet: Vec<NodeHash> =
+            self.near().filter(|(_, peer)| quiet(peer)).map(|(hash, _)| hash).collect();
+        for hash in quiet {
+            self.probe(hash);
+        }
+    }
+
     /// A peer never heard here may be heard by others: its way to us is blocked from the start.
     fn notice_unheard(&mut self, now: Duration, hash: NodeHash) {
         let timing = self.config.timing;
         let Some(peer) = self.peers.get(&hash) else { return };
         let (listed, name, missed) = (peer.listed, peer.name.clone(), peer.missed);
-        if peer.session.is_none()
+        if !self.ring
+            && peer.session.is_none()
             && now >= listed + timing.silence
             && let Some((until, _)) = self.relayed(now, hash, listed)
         {
@@ -92,13 +134,14 @@ impl Detector {
         if !missed && now >= listed + timing.alone {
             let silent = self.peers.get(&hash).is_some_and(|peer| peer.session.is_none());
             self.edit(hash, |peer| peer.missed = true);
+            self.unlinked = true;
             if silent {
                 self.push(Event::PeerUnheard { peer: name });
             }
         }
     }
 
-    fn rise(&mut self, hash: NodeHash, standing: Standing, previous: Previous) {
+    pub(crate) fn rise(&mut self, hash: NodeHash, standing: Standing, previous: Previous) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&hash) else { return };
         peer.standing = standing;
@@ -108,12 +151,15 @@ impl Detector {
         }
         let name = peer.name.clone();
         self.push(Event::PeerBack { peer: name, previous });
-        self.beat_all();
+        if !self.ring {
+            self.beat_all();
+        }
     }
 
     /// It had taken leave, nothing depends on it: no inquiry.
     fn part(&mut self, hash: NodeHash) {
         self.edit(hash, |peer| peer.standing = Standing::Unheard);
+        self.tell_end(hash);
     }
 
     fn fall_silent(&mut self, now: Duration, hash: NodeHash) {
@@ -139,6 +185,12 @@ impl Detector {
     fn inquire(&mut self, now: Duration, hash: NodeHash) {
         let Some(peer) = self.peers.get(&hash) else { return };
         let Standing::Silent(inquiry) = peer.standing else { return };
+        if let Step::Accused { by, until } = inquiry.step {
+            if now >= until {
+                self.bury_by_word(now, hash, by);
+            }
+            return;
+        }
         if let Some((until, monitor)) = self.relayed(now, hash, Duration::ZERO) {
             return self.hold_for_monitor(hash, inquiry, until, monitor);
         }
@@ -164,7 +216,7 @@ impl Detector {
                 self.set_step(hash, inquiry, Step::Witnesses { repeated: true });
                 self.probe_all();
             }
-            Step::Witnesses { .. } => {}
+            Step::Witnesses { .. } | Step::Accused { .. } => {}
         }
     }
 
@@ -236,17 +288,36 @@ impl Detector {
     }
 
     fn bury(&mut self, now: Duration, hash: NodeHash, inquiry: Inquiry, witnesses: Vec<Arc<str>>) {
-        let Some(peer) = self.peers.get_mut(&hash) else { return };
-        peer.standing = Standing::Dead { epoch: peer.epoch, at: now };
+        let Some(peer) = self.peers.get(&hash) else { return };
         let death = Death {
             silence: now.saturating_sub(peer.heard),
             confirmation: now.saturating_sub(inquiry.since),
             witnesses,
+            by: None,
         };
+        self.declare(now, hash, death);
+        self.tell_end(hash);
+        self.beat_all();
+    }
+
+    /// The end of a life found out here: for all, and for the peer itself if it lives.
+    fn tell_end(&mut self, hash: NodeHash) {
+        if !self.ring {
+            return;
+        }
+        self.unlinked = true;
+        if let Some(epoch) = self.peers.get(&hash).map(|peer| peer.epoch) {
+            self.tell(hash, Word { epoch, dead: true });
+            self.probe(hash);
+        }
+    }
+
+    pub(crate) fn declare(&mut self, now: Duration, hash: NodeHash, death: Death) {
+        let Some(peer) = self.peers.get_mut(&hash) else { return };
+        peer.standing = Standing::Dead { epoch: peer.epoch, at: now };
         let event = Event::PeerDead { peer: peer.name.clone(), death };
         self.stats.deaths += 1;
         self.push(event);
-        self.beat_all();
     }
 
     /// The monitor that heard the peer last, if after `since` and recently enough to hold it alive,
@@ -279,25 +350,25 @@ impl Detector {
                 Some(Mark::Silent) if !self.suspect => {
                     testimony.witnesses.push(monitor.name.clone());
                 }
-                Some(Mark::Unknown | Mark::Silent | Mark::Dead) => {}
+                Some(
+                    Mark::Unknown
+                    | Mark::Silent
+                    | Mark::Dead
+                    | Mark::Digest
+                    | Mark::Told
+                    | Mark::Accused,
+                ) => {}
                 Some(Mark::Heard | Mark::Back | Mark::Taken) | None => testimony.pending = true,
             }
         }
         testimony
     }
 
-    fn monitors(&self, of: NodeHash) -> impl Iterator<Item = &Peer> {
-        self.peers
-            .iter()
-            .filter(move |(hash, peer)| **hash != of && peer.is_alive())
-            .map(|(_, peer)| peer)
-    }
-
     fn set_step(&mut self, hash: NodeHash, inquiry: Inquiry, step: Step) {
         self.edit(hash, |peer| peer.standing = Standing::Silent(Inquiry { step, ..inquiry }));
     }
 
-    fn edit(&mut self, hash: NodeHash, change: impl FnOnce(&mut Peer)) {
+    pub(crate) fn edit(&mut self, hash: NodeHash, change: impl FnOnce(&mut Peer)) {
         if let Some(peer) = self.peers.get_mut(&hash) {
             change(peer);
         }

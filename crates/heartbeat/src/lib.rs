@@ -18,12 +18,20 @@
 //!                                 └──────────── a new epoch ─────────────────────────────┘
 //! ```
 //!
+//! Up to eight members everybody watches everybody. Above, each is watched by its three successors on
+//! a ring, and what they find out travels as words (`ring`, `roll`):
+//!
+//! ```text
+//!  bury, own bits ──▶ roll ──news──▶ links ──▶ their rolls ──▶ ‥      learn: candidates, accusation
+//!                      └── digest differs ──▶ all words ──▶ that link
+//! ```
+//!
 //! A driver reads every waiting datagram with its kernel timestamp, then calls
 //! [`Detector::handle_timeout`] if [`Detector::poll_timeout`] has passed, then drains
 //! [`Detector::poll_transmit`] and [`Detector::poll_event`]. Every judgement is made in
 //! `handle_timeout`, so that a hearing that still waits in the socket is never overlooked.
 //!
-//! Each datagram carries the whole state of its sender, so a lost one is made good by the next and
+//! In a mesh each datagram carries the whole state of its sender, so a lost one is made good by the next and
 //! nothing is retransmitted. See `README.md` for where this differs from the first design.
 
 mod config;
@@ -34,7 +42,9 @@ mod key;
 mod node;
 mod own;
 mod peer;
+mod ring;
 mod rng;
+mod roll;
 mod session;
 mod stats;
 mod wire;
@@ -43,6 +53,7 @@ pub use config::{Config, Timing};
 pub use detector::{Detector, Transmit};
 pub use event::{Death, Event, Previous, SeenBy, WireAnswer};
 pub use key::{Key, NoSecret};
-pub use node::{NodeHash, watched};
+pub use node::NodeHash;
+pub use ring::watched;
 pub use stats::{PeerView, Stats, View};
 pub use wire::{FIRST_BYTE, MAX_DATAGRAM, MIN_DATAGRAM, Reject};

@@ -1,4 +1,4 @@
-//! What a node is called on the wire, and whom it watches.
+//! What a node is called on the wire.
 
 use std::fmt;
 
@@ -25,29 +25,13 @@ impl fmt::Debug for NodeHash {
     }
 }
 
-/// Whom `me` watches and beats to: everybody, whatever their number. A ring above eight nodes needs
-/// the bits of the unwatched carried on by others first, so it would be this function and that.
-pub fn watched(
-    me: NodeHash,
-    members: impl IntoIterator<Item = NodeHash>,
-) -> impl Iterator<Item = NodeHash> {
-    members.into_iter().filter(move |member| *member != me)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{NodeHash, watched};
+    use super::NodeHash;
 
     #[test]
     fn a_hash_is_the_first_eight_bytes_of_sha_256() {
         // FIPS 180-4 example: SHA-256("abc").
         assert_eq!(NodeHash::of("abc"), NodeHash(0xba78_16bf_8f01_cfea));
-    }
-
-    #[test]
-    fn everybody_but_oneself_is_watched() {
-        let members = ["a", "b", "c"].map(NodeHash::of);
-        let found: Vec<_> = watched(members[1], members).collect();
-        assert_eq!(found, [members[0], members[2]]);
     }
 }

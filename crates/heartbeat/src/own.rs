@@ -32,6 +32,10 @@ pub(crate) struct Own {
     pub(crate) drain: Option<Drain>,
     /// Whether candidates of another kind take over at once.
     pub(crate) preempting: bool,
+    /// Whether a link knew no word that we did not know, on the ring.
+    pub(crate) informed: bool,
+    /// Who passed on an accusation of us that has not taken effect there, and when.
+    pub(crate) accused: Option<(NodeHash, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -62,6 +66,8 @@ impl Own {
             died_before: false,
             drain: None,
             preempting: false,
+            informed: false,
+            accused: None,
         }
     }
 
@@ -114,6 +120,7 @@ impl Lateness {
 impl Detector {
     /// Moves this node's own standing on.
     pub(crate) fn tend_own(&mut self, now: Duration) {
+        self.answer_accusation(now);
         let before = self.own.bits();
         match self.own.phase {
             Phase::Starting => self.start(now),
@@ -125,7 +132,16 @@ impl Detector {
         }
         self.tend_drain(now);
         if self.own.bits() != before {
+            self.own_word_changed();
             self.beat_all();
+        }
+    }
+
+    /// On the ring a word is newer only by its epoch.
+    pub(crate) fn own_word_changed(&mut self) {
+        if self.ring {
+            self.own.epoch = self.own.epoch.wrapping_add(1);
+            self.tell_own();
         }
     }
 
@@ -136,7 +152,8 @@ impl Detector {
             Phase::Starting => {
                 let alone = self.own.listed.map(|at| at + timing.alone);
                 let round = self.own.met.map(|at| at + timing.interval * 2);
-                alone.into_iter().chain(round.filter(|_| alone.is_some())).min()
+                let round = round.filter(|_| alone.is_some() && !self.ring);
+                alone.into_iter().chain(round).min()
             }
             Phase::Held { until, lonely } => {
                 Some(lonely.map_or(until, |since| until.min(since + timing.interval * 2)))
@@ -149,20 +166,54 @@ impl Detector {
 
     /// An accepted datagram of `accuser` says this of us.
     pub(crate) fn hear_of_self(&mut self, accuser: NodeHash, entry: &Entry) {
+        let left = self.ring && entry.bits.draining;
         if self.own.phase == Phase::Starting {
-            self.own.died_before |= matches!(entry.mark, Mark::Dead | Mark::Back);
+            self.own.died_before |= matches!(entry.mark, Mark::Dead | Mark::Back) && !left;
         }
         if entry.mark == Mark::Dead && entry.epoch == self.own.epoch {
             self.refute(accuser);
+        } else if self.ring {
+            self.hear_word_of_self(accuser, entry);
         }
+    }
+
+    /// A former life had a higher epoch, or somebody believes an accuser and still counts on us.
+    fn hear_word_of_self(&mut self, speaker: NodeHash, entry: &Entry) {
+        if entry.mark.word(entry.epoch).is_none() {
+            return;
+        }
+        if entry.epoch > self.own.epoch {
+            self.own.epoch = entry.epoch.wrapping_add(1);
+            self.tell_own();
+        } else if entry.epoch == self.own.epoch && entry.mark == Mark::Accused {
+            self.own.accused.get_or_insert((speaker, self.now));
+            self.unjudged.get_or_insert(self.now);
+        }
+    }
+
+    /// Answers an accusation that was passed on: in time nothing has happened. What waited in the
+    /// socket while we were away has taken effect since.
+    fn answer_accusation(&mut self, now: Duration) {
+        let Some((speaker, at)) = self.own.accused.take() else { return };
+        let late = now >= at + self.config.timing.confirm();
+        let held = late && self.steps_back_for(speaker);
+        self.rise_again(speaker, held);
     }
 
     /// We live: a new epoch says so. Whoever was replaced meanwhile steps back, but in a partition
     /// that heals only one side does.
     fn refute(&mut self, accuser: NodeHash) {
+        let held = self.steps_back_for(accuser);
+        self.rise_again(accuser, held);
+    }
+
+    fn steps_back_for(&self, accuser: NodeHash) -> bool {
+        self.own.phase != Phase::Starting && !self.own.preempting && self.is_replaced(accuser)
+    }
+
+    fn rise_again(&mut self, accuser: NodeHash, held: bool) {
         let Some(name) = self.peers.get(&accuser).map(|peer| peer.name.clone()) else { return };
-        let held =
-            self.own.phase != Phase::Starting && !self.own.preempting && self.is_replaced(accuser);
+        self.own.accused = None;
         self.own.epoch = self.own.epoch.wrapping_add(1);
         if held {
             let until = self.now + self.config.timing.hold_down;
@@ -178,6 +229,11 @@ impl Detector {
     /// fewer candidates steps back; of equals, the one without the lowest hash.
     fn is_replaced(&self, accuser: NodeHash) -> bool {
         let Some(peer) = self.peers.get(&accuser) else { return false };
+        if self.ring {
+            // Of two sides that meet, each has an owner of every address: nobody need step back.
+            let hold_down = self.config.timing.hold_down;
+            return peer.counts() && peer.back.is_none_or(|at| self.now >= at + hold_down);
+        }
         let theirs: Vec<NodeHash> = peer
             .statements
             .iter()
@@ -215,6 +271,9 @@ impl Detector {
             self.own.met = Some(now);
         }
         let Some(listed) = self.own.listed else { return false };
+        if self.ring {
+            return self.own.informed || now >= listed + timing.alone;
+        }
         let all =
             (met || self.own.preempting) && self.peers.values().all(|peer| peer.session.is_some());
         let round = self.own.met.is_some_and(|met| now >= met + timing.interval * 2);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::config::Timing;
 use crate::event::WireAnswer;
 use crate::node::NodeHash;
+use crate::ring::Link;
+use crate::roll::Word;
 use crate::session::Session;
 use crate::wire::{Bits, Entry, Header, Mark};
 
@@ -30,6 +32,13 @@ pub(crate) struct Peer {
     pub(crate) bits: Bits,
     /// What it last said of others, us included.
     pub(crate) statements: BTreeMap<NodeHash, Statement>,
+    /// The newest word about it, on the ring.
+    pub(crate) word: Option<Word>,
+    /// Whether others know its present life, so that it is watched before it has proven it here.
+    pub(crate) vouched: bool,
+    pub(crate) link: Link,
+    /// What all its words came to when it said so last, until we answered to a difference.
+    pub(crate) digest: Option<u64>,
     /// When it came back from the dead.
     pub(crate) back: Option<Duration>,
     /// Whether what it left is taken over here.
@@ -67,6 +76,8 @@ pub(crate) enum Step {
     Relayed { until: Duration },
     /// The wire is asked.
     Wire { asked: Duration, answer: Option<WireAnswer> },
+    /// Another node declared it dead; it may answer until then.
+    Accused { by: NodeHash, until: Duration },
     /// The wire acquitted it, or said nothing at all; asked again then.
     Resting { until: Duration },
 }
@@ -92,6 +103,8 @@ pub(crate) struct Outgoing {
     pub(crate) beat: bool,
     pub(crate) probe: bool,
     pub(crate) probed: Option<Duration>,
+    /// All words are to be told it, from this subject on.
+    pub(crate) words: Option<NodeHash>,
 }
 
 impl Peer {
@@ -108,6 +121,10 @@ impl Peer {
             epoch: 0,
             bits: Bits::default(),
             statements: BTreeMap::new(),
+            word: None,
+            vouched: false,
+            link: Link::default(),
+            digest: None,
             back: None,
             taken: false,
             outgoing: Outgoing { nonce, ..Outgoing::default() },
@@ -122,13 +139,18 @@ impl Peer {
         header: &Header,
         nonce: u64,
     ) {
-        self.session = Some(session);
+        self.prove(session, header, nonce);
         self.heard = self.heard.max(received);
         self.pardon = Duration::ZERO;
         self.lateness = header.lateness;
         self.epoch = header.epoch;
         self.bits = header.bits;
         self.taken &= header.bits.draining;
+    }
+
+    /// Remembers an admitted datagram as the newest; `nonce` is the next one to ask with.
+    pub(crate) fn prove(&mut self, session: Session, header: &Header, nonce: u64) {
+        self.session = Some(session);
         if header.token == self.outgoing.nonce {
             self.outgoing.nonce = nonce;
         }
@@ -151,7 +173,8 @@ impl Peer {
 
     /// When it becomes silent; none if it was never heard.
     pub(crate) fn deadline(&self, timing: &Timing) -> Option<Duration> {
-        self.session.map(|_| self.heard + self.limit(timing) + self.pardon)
+        let known = self.session.is_some() || self.vouched;
+        known.then(|| self.heard + self.limit(timing) + self.pardon)
     }
 
     pub(crate) fn is_heard(&self, timing: &Timing, now: Duration) -> bool {
@@ -172,7 +195,8 @@ impl Peer {
     /// This thread slept `late` too long: what it missed meanwhile is not held against the peer.
     pub(crate) fn forgive(&mut self, now: Duration, late: Duration) {
         self.pardon = (self.pardon + late).min(now.saturating_sub(self.heard));
-        if self.session.is_some() && matches!(self.standing, Standing::Silent(_)) {
+        let known = self.session.is_some() || self.vouched;
+        if known && matches!(self.standing, Standing::Silent(_)) && !self.is_accused() {
             self.standing = Standing::Alive;
         }
     }
@@ -196,6 +220,7 @@ impl Peer {
         match self.standing {
             Standing::Unheard if !self.missed => Some(self.listed + timing.alone),
             Standing::Unheard | Standing::Dead { .. } => None,
+            Standing::Alive if !self.link.ward => None,
             Standing::Alive => {
                 self.deadline(timing).map(|deadline| deadline.min(self.next_probe(timing)))
             }
@@ -203,7 +228,9 @@ impl Peer {
                 Step::Witnesses { repeated: false } => inquiry.asked + timing.confirm() / 2,
                 Step::Witnesses { repeated: true } => inquiry.asked + timing.confirm(),
                 Step::Wire { asked, .. } => asked + timing.silence_max,
-                Step::Relayed { until } | Step::Resting { until } => until,
+                Step::Relayed { until } | Step::Accused { until, .. } | Step::Resting { until } => {
+                    until
+                }
             }),
         }
     }

@@ -16,6 +16,9 @@
 //!     16 bytes HMAC-SHA-256, cut, over all before it
 //! ```
 //!
+//! Marks: 0 unknown, 1 heard, 2 silent, 3 dead, 4 back, 5 taken; on the ring also 6 (no subject: the
+//! epoch is the digest of all the sender's words), 7 alive by word, 8 dead by word and may answer.
+//!
 //! All numbers are big-endian. Parsing borrows, allocates nothing, and looks at content only after
 //! the tag is verified.
 
@@ -23,6 +26,7 @@ use std::time::Duration;
 
 use crate::key::{Key, TAG};
 use crate::node::NodeHash;
+use crate::roll::Word;
 
 #[cfg(test)]
 mod tests;
@@ -142,12 +146,29 @@ pub(crate) enum Mark {
     Back,
     /// Heard, draining, and what it left is taken over by the sender.
     Taken,
+    /// Not about the subject: its epoch is the digest of all that the sender knows.
+    Digest,
+    /// Alive by the word of others; not watched by the sender.
+    Told,
+    /// Dead by the word of others; the sender waits whether it answers.
+    Accused,
 }
 
 impl Mark {
     /// Whether the sender hears the subject itself.
     pub(crate) fn hears(self) -> bool {
         matches!(self, Self::Heard | Self::Back | Self::Taken)
+    }
+
+    /// What it says of the life of a subject in `epoch`, on the ring.
+    pub(crate) fn word(self, epoch: u64) -> Option<Word> {
+        match self {
+            Self::Unknown | Self::Digest => None,
+            Self::Dead | Self::Accused => Some(Word { epoch, dead: true }),
+            Self::Heard | Self::Silent | Self::Back | Self::Taken | Self::Told => {
+                Some(Word { epoch, dead: false })
+            }
+        }
     }
 
     fn encode(self) -> u8 {
@@ -158,6 +179,9 @@ impl Mark {
             Self::Dead => 3,
             Self::Back => 4,
             Self::Taken => 5,
+            Self::Digest => 6,
+            Self::Told => 7,
+            Self::Accused => 8,
         }
     }
 
@@ -169,6 +193,9 @@ impl Mark {
             3 => Self::Dead,
             4 => Self::Back,
             5 => Self::Taken,
+            6 => Self::Digest,
+            7 => Self::Told,
+            8 => Self::Accused,
             _ => Self::Unknown,
         }
     }

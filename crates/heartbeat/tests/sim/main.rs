@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test may")]
 
+mod ring;
 mod world;
 
 use std::time::Duration;
@@ -11,19 +12,19 @@ use rstest::rstest;
 
 use crate::world::{MS, World};
 
-const D: Duration = Timing::DEFAULT.silence;
+pub(crate) const D: Duration = Timing::DEFAULT.silence;
 /// After the last fault: the hold-down and a second.
-const SETTLING: Duration = Duration::from_secs(7);
+pub(crate) const SETTLING: Duration = Duration::from_secs(7);
 
 #[expect(clippy::disallowed_methods, reason = "a failing seed is replayed from the environment")]
-fn seeds(count: u64) -> Vec<u64> {
+pub(crate) fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("HEARTBEAT_SIM_SEED") {
         Ok(seed) => vec![seed.parse().expect("HEARTBEAT_SIM_SEED is a number")],
         Err(_) => (1..=count).collect(),
     }
 }
 
-fn longest_dark(world: &World) -> Duration {
+pub(crate) fn longest_dark(world: &World) -> Duration {
     world.dark.iter().map(|(longest, _)| *longest).max().unwrap()
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) dark: Vec<(Duration, Option<Duration>)>,
     /// Times that a service changed its set of announcers.
     pub(crate) moves: usize,
+    /// Whom the API lists; every node is told by `start` and `list`.
+    pub(crate) members: BTreeSet<usize>,
     timing: Timing,
     seed: u64,
     rng: u64,
@@ -43,6 +45,8 @@ pub(crate) struct World {
     /// When the second accepted a datagram of the first last, and when that last ended a silence.
     heard: BTreeMap<(usize, usize), (Duration, Duration)>,
     acquittals: BTreeMap<(usize, usize), Duration>,
+    /// Whom somebody declared dead by its own judgement.
+    judged: BTreeSet<usize>,
 }
 
 pub(crate) struct Node {
@@ -51,6 +55,8 @@ pub(crate) struct Node {
     detector: Option<Detector>,
     up: bool,
     pub(crate) candidates: BTreeSet<Arc<str>>,
+    /// The services it would announce by its own view.
+    owns: [bool; SERVICES],
     pub(crate) started: Duration,
     pub(crate) paused: Option<Duration>,
     pub(crate) released: bool,
@@ -67,6 +73,16 @@ enum Arrival {
 
 impl World {
     pub(crate) fn new(count: usize, timing: Timing, seed: u64) -> Self {
+        let mut world = Self::stopped(count, timing, seed);
+        world.members = (0..count).collect();
+        for index in 0..count {
+            world.start(index);
+        }
+        world
+    }
+
+    /// A cluster that nobody has joined.
+    pub(crate) fn stopped(count: usize, timing: Timing, seed: u64) -> Self {
         let mut world = Self {
             now: MS(1_000),
             nodes: Vec::new(),
@@ -78,6 +94,7 @@ impl World {
             log: Vec::new(),
             dark: vec![(Duration::ZERO, None); SERVICES],
             moves: 0,
+            members: BTreeSet::new(),
             timing,
             seed,
             rng: seed,
@@ -86,6 +103,7 @@ impl World {
             announcers: vec![Vec::new(); SERVICES],
             heard: BTreeMap::new(),
             acquittals: BTreeMap::new(),
+            judged: BTreeSet::new(),
         };
         for index in 0..count {
             world.nodes.push(Node {
@@ -93,6 +111,7 @@ impl World {
                 detector: None,
                 up: false,
                 candidates: BTreeSet::new(),
+                owns: [false; SERVICES],
                 started: Duration::ZERO,
                 paused: None,
                 released: false,
@@ -100,9 +119,6 @@ impl World {
                 socket: Vec::new(),
                 answers: Vec::new(),
             });
-        }
-        for index in 0..count {
-            world.start(index);
         }
         world
     }
@@ -123,7 +139,7 @@ impl World {
         let config = Config { name: self.nodes[index].name.clone(), key, timing: self.timing };
         let seed = self.random();
         let mut detector = Detector::new(config, self.now, seed);
-        detector.set_peers(self.now, self.nodes.iter().map(|node| node.name.clone()));
+        detector.set_peers(self.now, self.names(self.members.iter().copied()));
         let node = &mut self.nodes[index];
         node.detector = Some(detector);
         node.up = true;
@@ -136,12 +152,26 @@ impl World {
         self.drive(index);
     }
 
+    /// The API's list of now reaches a node.
+    pub(crate) fn list(&mut self, index: usize) {
+        let (now, names) = (self.now, self.names(self.members.iter().copied()));
+        if let Some(detector) = &mut self.nodes[index].detector {
+            detector.set_peers(now, names);
+            self.drive(index);
+        }
+    }
+
+    pub(crate) fn sent(&self, index: usize) -> u64 {
+        self.nodes[index].detector.as_ref().map_or(0, |detector| detector.stats().sent)
+    }
+
     /// SIGKILL: the process is gone, its socket too.
     pub(crate) fn crash(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         node.detector = None;
         node.up = false;
         node.candidates.clear();
+        node.owns = [false; SERVICES];
         node.socket.clear();
         node.answers.clear();
         node.paused = None;
@@ -316,10 +346,17 @@ impl World {
             detector.handle_timeout(now);
         }
         while let Some(event) = detector.poll_event() {
-            if let Event::MembersChanged { candidates } = &event {
-                self.nodes[index].candidates.clone_from(candidates);
+            if let Event::MembersChanged { candidates } = event {
+                // All those sets of a large cluster would fill the memory.
+                if self.nodes.len() < 100 {
+                    let candidates = candidates.clone();
+                    self.log.push((now, index, Event::MembersChanged { candidates }));
+                }
+                self.nodes[index].candidates = candidates;
+                self.nodes[index].owns = self.owned(index);
                 self.account();
                 detector.settled(now);
+                continue;
             }
             self.check(index, &event);
             self.log.push((now, index, event));
@@ -334,7 +371,7 @@ impl World {
     }
 
     fn send(&mut self, from: usize, to: &str, bytes: Vec<u8>) {
-        let to = self.index(to);
+        let to = place(to);
         if self.is_lost() || self.deaf.contains(&(from, to)) || self.cut.contains(&(from, to)) {
             return;
         }
@@ -347,23 +384,23 @@ impl World {
         self.queue.push(Reverse((at, self.arrivals, to, arrival)));
     }
 
-    fn index(&self, name: &str) -> usize {
-        self.nodes.iter().position(|node| &*node.name == name).unwrap()
-    }
-
     /// What holds of every event, whatever the scenario.
     fn check(&mut self, index: usize, event: &Event) {
         match event {
             Event::AskWire { peer } => {
-                let peer = self.index(peer);
+                let peer = place(peer);
                 self.queue_up(self.now + WIRE, index, Arrival::Wire(peer));
             }
             Event::Released { .. } => {
                 self.nodes[index].released = true;
                 self.account();
             }
+            Event::PeerDead { peer, death } if death.by.is_some() => {
+                assert!(self.judged.contains(&place(peer)), "no verdict: {}", self.story());
+            }
             Event::PeerDead { peer, death } => {
-                let peer = self.index(peer);
+                let peer = place(peer);
+                self.judged.insert(peer);
                 let heard = |observer| self.heard.get(&(peer, observer)).copied();
                 let silent = |(last, _): (Duration, Duration)| {
                     self.now + MS(20) >= last + self.timing.silence
@@ -371,7 +408,7 @@ impl World {
                 let accuser = heard(index).is_none_or(silent);
                 assert!(accuser, "node-{index} heard node-{peer}: {}", self.story());
                 // A witness may have heard it while its word was on the way.
-                for witness in death.witnesses.iter().map(|name| self.index(name)) {
+                for witness in death.witnesses.iter().map(|name| place(name)) {
                     let witnessed = heard(witness)
                         .is_none_or(|heard| silent(heard) || self.now <= heard.1 + MS(60));
                     assert!(witnessed, "node-{witness} heard node-{peer}: {}", self.story());
@@ -384,16 +421,21 @@ impl World {
         }
     }
 
+    /// The services whose first candidate a node is, in its own view.
+    fn owned(&self, index: usize) -> [bool; SERVICES] {
+        let count = self.nodes.len();
+        let candidates: Vec<usize> =
+            self.nodes[index].candidates.iter().map(|name| place(name)).collect();
+        std::array::from_fn(|service| {
+            let first = candidates.iter().min_by_key(|candidate| (**candidate + service) % count);
+            first == Some(&index)
+        })
+    }
+
     /// Who announces what: each live node what it would own by its own view.
     fn account(&mut self) {
         for service in 0..SERVICES {
-            let owner = |node: &Node| {
-                let rank = |name: &Arc<str>| (self.index(name) + service) % self.nodes.len();
-                node.candidates.iter().min_by_key(|name| rank(name)).cloned()
-            };
-            let announces = |node: &Node| {
-                node.is_running() && !node.released && owner(node).as_ref() == Some(&node.name)
-            };
+            let announces = |node: &Node| node.is_running() && !node.released && node.owns[service];
             let found: Vec<usize> =
                 (0..self.nodes.len()).filter(|index| announces(&self.nodes[*index])).collect();
             let (longest, since) = self.dark[service];
@@ -422,6 +464,11 @@ impl Node {
             _ => self.wake,
         }
     }
+}
+
+/// Place of a node in [`World::nodes`].
+fn place(name: &str) -> usize {
+    name.trim_start_matches("node-").parse().unwrap()
 }
 
 fn rejected(detector: &Detector) -> u64 {
