@@ -49,6 +49,7 @@ impl Interop {
             }
             text.push('\n');
         }
+        text += TAIL;
         Ok(text)
     }
 }
@@ -70,6 +71,22 @@ what a router does not have: GoBGP has no data plane of its own here and speaks 
 
 Routers wait for us to dial in every row: a speaker has no listener yet, so that port 179 of the node stays free for others.
 
+";
+
+const TAIL: &str = "
+## What routers are particular about
+
+| Router | What it does | What follows |
+|---|---|---|
+| FRR from 7.4 on | takes nothing from eBGP neighbours it has no policy for | give it one, or `no bgp ebgp-requires-policy`; the routers above have the latter |
+| FRR | wants the first AS of a path to be the one in OPEN | holds with `localASN` as well |
+| FRR 8.4 | takes an IPv6 route with a link-local next hop for withdrawn, for good, if the session came up before zebra told bgpd of its interfaces | after a start of FRR in which that happens: `clear bgp * in` |
+| BIRD | refuses an external next hop that is on no network of its own | ours is the session's own address, or one of the same interface |
+| BIRD | waits 5 s before it dials, and a minute or more after an error | we dial, at once and after `connectTime` |
+| GoBGP | says goodbye when it is terminated, so that nothing is kept | the session is back as soon as it listens again |
+| Any | may have its port 179 taken by another speaker of the node | we dial from any port and do not listen |
+| Arista EOS, old IOS | know no four-octet AS; some refuse unknown capabilities | not to be had here: tested on the codec and the session alone |
+| Junos, NX-OS, clouds | next hops of 32 octets, hold times below 20 s, eBGP over several hops | not to be had here; `holdTime`, `ebgpMultiHop` and TCP MD5 are tried above |
 ";
 
 #[cfg(test)]

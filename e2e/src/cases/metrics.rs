@@ -111,13 +111,13 @@ fn who_may_scrape(stage: &mut Stage) -> Result<()> {
 
 /// An account that figures are read with, as Prometheus has one.
 #[derive(Debug)]
-struct Scraper {
+pub(super) struct Scraper {
     token: String,
 }
 
 impl Scraper {
     /// One with the right to read them.
-    fn may(stage: &Stage) -> Result<Self> {
+    pub(super) fn may(stage: &Stage) -> Result<Self> {
         let name = "scraper";
         for object in [
             json!({
@@ -160,14 +160,14 @@ impl Scraper {
         Ok(lines.find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned())))
     }
 
-    fn expect(&self, host: &Host, name: &str, wanted: Option<&str>) -> Result<()> {
+    pub(super) fn expect(&self, host: &Host, name: &str, wanted: Option<&str>) -> Result<()> {
         wait_until(&format!("{name} of {} is {wanted:?}", host.name()), PATIENCE, || {
             let value = self.read(host, name)?;
             Ok(if value.as_deref() == wanted { Ok(()) } else { Err(format!("{value:?}")) })
         })
     }
 
-    fn expect_some(&self, host: &Host, name: &str) -> Result<()> {
+    pub(super) fn expect_some(&self, host: &Host, name: &str) -> Result<()> {
         wait_until(&format!("{name} of {} is at least 1", host.name()), PATIENCE, || {
             let value = self.read(host, name)?;
             let count = value.as_deref().and_then(|value| value.parse::<f64>().ok());

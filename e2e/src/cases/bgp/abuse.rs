@@ -1,15 +1,16 @@
 //! Objects that make no sense: said clearly, and the others go on.
 
 use ferrolb_addr::Family;
-use ferrolb_lab::Result;
 use ferrolb_lab::api::wait_until;
 use ferrolb_lab::router::{Router, Software};
+use ferrolb_lab::{Error, NAMESPACE, Result};
 use ipnet::IpNet;
 use serde_json::json;
 
+use super::truth::expect_sessions;
 use super::{Link, announce, bgp_advertisement, case, dual, each, routed_by_all};
 use crate::manifest::configuration;
-use crate::stage::{PATIENCE, Stage, check};
+use crate::stage::{PATIENCE, Stage, check, fail};
 use crate::suite::Case;
 
 pub(super) const CASES: &[Case] = &[
@@ -18,6 +19,11 @@ pub(super) const CASES: &[Case] = &[
         "dangling_references",
         "BGP-104 a BFD profile, a community and a peer that do not exist; the others go on",
         dangling,
+    ),
+    case(
+        "wrong_as",
+        "a router of another AS: said by the session's object, not retried in haste",
+        wrong_as,
     ),
 ];
 
@@ -50,13 +56,22 @@ fn twice(stage: &mut Stage) -> Result<()> {
     let link = Link::about_both(Family::V4);
     link.join(stage)?;
     goes_on(stage, "a router named twice", &prefixes)?;
-    let before = counts(stage)?;
     let [first, ..] = stage.routers() else { return Ok(()) };
-    stage.apply(&link.peer(first).with(&json!({ "metadata": { "name": "router1-again" } })))?;
-    told(stage, &["router1-again"])?;
-    goes_on(stage, "a router named twice", &prefixes)?;
-    let after = counts(stage)?;
-    check(before == after, || format!("sessions were reset: {before:?} {after:?}"))
+    let again = link.peer(first).with(&json!({ "metadata": { "name": "router1-again" } }));
+    match stage.apply(&again) {
+        Err(Error::Api { message, .. }) if message.contains("router1") => {}
+        other => return Err(fail(format!("the second of two was taken: {other:?}"))),
+    }
+    // Where nobody is asked it gets in.
+    stage.without_webhooks(|stage| {
+        let before = counts(stage)?;
+        stage.apply(&again)?;
+        told(stage, &["router1-again"])?;
+        goes_on(stage, "a router named twice", &prefixes)?;
+        let after = counts(stage)?;
+        check(before == after, || format!("sessions were reset: {before:?} {after:?}"))?;
+        stage.kubectl(&["delete", "bgppeers", "router1-again", "-n", NAMESPACE]).map(drop)
+    })
 }
 
 fn dangling(stage: &mut Stage) -> Result<()> {
@@ -86,4 +101,26 @@ fn dangling(stage: &mut Stage) -> Result<()> {
     // Those of the first router are new.
     let is_kept = after.ends_with(before.get(3..).unwrap_or_default());
     check(is_kept, || format!("sessions were reset: {before:?} {after:?}"))
+}
+
+fn wrong_as(stage: &mut Stage) -> Result<()> {
+    announce(stage)?;
+    stage.apply(&dual("web"))?;
+    let prefixes: Vec<_> = stage.addresses("web")?.into_iter().map(IpNet::from).collect();
+    let link = Link::about_both(Family::V4);
+    let [first, others @ ..] = stage.routers() else { return Ok(()) };
+    for router in stage.routers() {
+        router.configure(&link.config(stage, router))?;
+    }
+    stage.apply(&link.peer(first).spec(&json!({ "peerASN": 65_000 })))?;
+    others.iter().try_for_each(|router| stage.apply(&link.peer(router)))?;
+    expect_sessions(stage, first, "what was wrong", |status| {
+        let message = status["lastError"]["message"].as_str().unwrap_or_default();
+        status["bgpStatus"] != "Established" && message.contains("Bad Peer AS")
+    })?;
+    each(stage, "bad objects beside good ones", &[Software::Bird, Software::GoBgp], |router| {
+        prefixes.iter().try_for_each(|one| routed_by_all(stage, router, *one).map(drop))
+    })?;
+    stage.apply(&link.peer(first))?;
+    goes_on(stage, "bad objects beside good ones", &prefixes)
 }

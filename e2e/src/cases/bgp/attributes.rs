@@ -146,7 +146,8 @@ fn pool_selector(stage: &mut Stage) -> Result<()> {
                 communities(path) == ["64512:7"]
             })?;
         }
-        without.iter().try_for_each(|address| super::never_routed(router, IpNet::from(*address)))
+        let without: Vec<_> = without.iter().map(|address| IpNet::from(*address)).collect();
+        super::never_routed(router, &without)
     })
 }
 

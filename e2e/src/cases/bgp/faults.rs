@@ -28,6 +28,11 @@ pub(super) const CASES: &[Case] = &[
         graceful,
     ),
     case(
+        "speakers_are_replaced",
+        "BGP-06 E2 every speaker's Pod is deleted at once, others come: no packet is lost",
+        replaced,
+    ),
+    case(
         "speakers_restart",
         "BGP-09 BGP-10 BGP-11 E2 without graceful restart routes are gone",
         plain,
@@ -122,6 +127,39 @@ fn graceful(stage: &mut Stage) -> Result<()> {
         check(lost == 0, || format!("{lost} of {all} lost"))?;
         Ok(format!("0 of {all} lost"))
     })
+}
+
+fn replaced(stage: &mut Stage) -> Result<()> {
+    let link = Link::over(Family::V4).with(&json!({ "enableGracefulRestart": true }));
+    let service = set_up(stage, &link)?;
+    let prefix = IpNet::from(service.ip());
+    let before: Vec<_> = speakers(stage)?;
+    let outcomes = probed(stage, service, || {
+        let words = ["delete", "pods", "-n", NAMESPACE, "-l", "component=speaker", "--wait=false"];
+        stage.kubectl(&words)?;
+        wait_until("every speaker is another one", PATIENCE * 2, || {
+            let now = speakers(stage).unwrap_or_default();
+            let new = now.len() == before.len() && now.iter().all(|pid| !before.contains(pid));
+            Ok(if new { Ok(()) } else { Err(format!("{before:?} {now:?}")) })
+        })?;
+        stage.lab().wait_ready(PATIENCE * 2)?;
+        for router in stage.routers() {
+            link.is_up(stage, router)?;
+            routed_by_all(stage, router, prefix)?;
+        }
+        Ok(())
+    })?;
+    each_says(stage, "replacement of all speakers", &Software::FORWARDING, |router| {
+        let outcome = outcome(&outcomes, router)?;
+        let (lost, all) = (outcome.lost(), outcome.probes.len());
+        check(lost == 0, || format!("{lost} of {all} lost"))?;
+        Ok(format!("0 of {all} lost"))
+    })
+}
+
+/// The process numbers of the speakers.
+fn speakers(stage: &Stage) -> Result<Vec<u32>> {
+    stage.nodes().iter().map(|node| Ok(stage.lab().speaker(node)?.pid())).collect()
 }
 
 fn plain(stage: &mut Stage) -> Result<()> {

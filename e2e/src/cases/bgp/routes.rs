@@ -246,7 +246,7 @@ fn refused(stage: &mut Stage) -> Result<()> {
     // Nor does one router hear of another's by us.
     for router in stage.routers() {
         let own = if router.software() == Software::GoBgp { theirs.to_vec() } else { vec![] };
-        own.into_iter().try_for_each(|prefix| never_routed(router, prefix))?;
+        never_routed(router, &own)?;
     }
     Ok(())
 }

@@ -79,10 +79,6 @@ fn over(stage: &Stage, router: &Router, prefixes: &[IpNet], nodes: &[&str]) -> R
     prefixes.iter().try_for_each(|prefix| routed(stage, router, *prefix, nodes).map(drop))
 }
 
-fn never(router: &Router, prefixes: &[IpNet]) -> Result<()> {
-    prefixes.iter().try_for_each(|prefix| never_routed(router, *prefix))
-}
-
 fn names_of_nodes(names: &[&str]) -> serde_json::Value {
     json!([{ "matchExpressions": [
         { "key": "kubernetes.io/hostname", "operator": "In", "values": names },
@@ -109,7 +105,7 @@ fn nodes(stage: &mut Stage) -> Result<()> {
             over(stage, router, &b, second)
         })?;
     }
-    each(stage, "advertisements choose nodes", &Software::ALL, |router| never(router, &a))
+    each(stage, "advertisements choose nodes", &Software::ALL, |router| never_routed(router, &a))
 }
 
 fn by_node(stage: &mut Stage) -> Result<()> {
@@ -198,7 +194,7 @@ fn peers(stage: &mut Stage) -> Result<()> {
             _ => (&[], [a.clone(), b.clone()].concat()),
         };
         over(stage, router, own, &all)?;
-        never(router, &others)
+        never_routed(router, &others)
     })?;
     for name in ["a", "b"] {
         stage.apply(&bgp_advertisement(name).spec(&json!({ "peers": [] })))?;
@@ -302,8 +298,8 @@ fn services(stage: &mut Stage) -> Result<()> {
     let all = ["node1", "node2", "node3"];
     each(stage, feature, &Software::ALL, |router| {
         over(stage, router, &a, &all)?;
-        never(router, &b)?;
-        never(router, &hidden)
+        never_routed(router, &b)?;
+        never_routed(router, &hidden)
     })?;
     advertise(&["a", "b"], json!([]))?;
     each(stage, feature, &Software::ALL, |router| {
@@ -370,7 +366,7 @@ fn split(stage: &mut Stage) -> Result<()> {
                 format!("{paths:?}")
             })?;
         }
-        never(router, &staged)
+        never_routed(router, &staged)
     })?;
     stage.apply(&configuration("Community", "unused"))?;
     stage.kubectl(&["delete", "bgpadvertisements", "all", "-n", NAMESPACE])?;

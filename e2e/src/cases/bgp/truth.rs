@@ -1,14 +1,17 @@
 //! What is said about BGP: status objects, sessions, events.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use ferrolb_addr::Family;
 use ferrolb_lab::api::wait_until;
-use ferrolb_lab::router::Router;
+use ferrolb_lab::router::{Bfd, Neighbour, Router};
 use ferrolb_lab::{NAMESPACE, Result};
 use serde_json::{Value, json};
 
 use super::{Link, announce, bgp_advertisement, case, dual, routed_by_all};
+use crate::cases::metrics::Scraper;
+use crate::manifest::configuration;
 use crate::stage::{PATIENCE, QUIET, Stage, check};
 use crate::suite::Case;
 
@@ -22,6 +25,11 @@ pub(super) const CASES: &[Case] = &[
         "session_status",
         "BGP-28 BGP-29 each node says how its sessions are, and why not",
         sessions,
+    ),
+    case(
+        "figures",
+        "BGP-96 BGP-97 BGP-98 BGP-99 BGP-100 BGP-102 W-11 E21 of each session, scraped from every speaker",
+        figures,
     ),
 ];
 
@@ -116,4 +124,60 @@ pub(super) fn expect_sessions(
         let seen = || all.iter().map(|one| one["status"].to_string()).collect::<String>();
         Ok(if right { Ok(()) } else { Err(seen()) })
     })
+}
+
+fn figures(stage: &mut Stage) -> Result<()> {
+    let scraper = Scraper::may(stage)?;
+    announce(stage)?;
+    for transport in [Family::V4, Family::V6] {
+        stage.apply(&configuration("BFDProfile", "default"))?;
+        let bfd: fn(&mut Neighbour) = |neighbour| {
+            neighbour.bfd = Some(Bfd { interval: 300, multiplier: 3 });
+        };
+        let link = Link::about_both(transport).with(&json!({ "bfdProfile": "default" })).tuned(bfd);
+        let [router, ..] = stage.routers() else { return Ok(()) };
+        router.configure(&link.config(stage, router))?;
+        stage.apply(&link.peer(router))?;
+        link.is_up(stage, router)?;
+        // BFD has no port of the peer's to tell.
+        let address = router.address(transport);
+        let peer = SocketAddr::new(address, 179);
+        let full = |name: &str| {
+            let peer = if name.starts_with("bfd") { address.to_string() } else { peer.to_string() };
+            format!("metallb_{name}{{peer=\"{peer}\",vrf=\"default\"}}")
+        };
+        let expect = |name: &str, wanted: &str| {
+            stage.nodes().iter().try_for_each(|node| {
+                scraper.expect(stage.lab().host(node)?, &full(name), Some(wanted))
+            })
+        };
+        expect("bgp_session_up", "1")?;
+        expect("bgp_announced_prefixes_total", "0")?;
+        expect("bfd_session_up", "1")?;
+        stage.apply(&dual("web"))?;
+        for address in stage.addresses("web")? {
+            routed_by_all(stage, router, address.into())?;
+        }
+        expect("bgp_announced_prefixes_total", "2")?;
+        for counter in [
+            "bgp_opens_sent",
+            "bgp_opens_received",
+            "bgp_keepalives_sent",
+            "bgp_keepalives_received",
+            "bgp_updates_total",
+            "bgp_total_sent",
+            "bgp_total_received",
+            "bfd_control_packet_input",
+            "bfd_control_packet_output",
+            "bfd_session_up_events",
+        ] {
+            scraper.expect_some(stage.lab().host("node1")?, &full(counter))?;
+        }
+        router.kill();
+        expect("bgp_session_up", "0")?;
+        expect("bfd_session_up", "0")?;
+        stage.delete_service("web")?;
+        stage.kubectl(&["delete", "bgppeers", "--all", "-n", NAMESPACE])?;
+    }
+    Ok(())
 }
