@@ -63,8 +63,13 @@ pub(crate) trait Kind {
         Vec::new()
     }
 
-    /// The content of `status`, with nothing left out that could be left over from before.
-    fn status(node: &str, key: &Self::Key, content: &Self::Content) -> Value;
+    /// What `status` says instead of `before`, with nothing left out that could be left over.
+    fn status(
+        node: &str,
+        key: &Self::Key,
+        content: &Self::Content,
+        before: Option<&Self::Content>,
+    ) -> Value;
 }
 
 /// An object, as far as we read it.
@@ -315,7 +320,8 @@ impl<K: Kind> Reconciler<K> {
         };
         if row.content.as_ref() != Some(wanted) {
             let next = Row { content: Some(wanted.clone()), ..row.clone() };
-            let status = json!({ "status": K::status(self.node.as_str(), key, wanted) });
+            let status = K::status(self.node.as_str(), key, wanted, row.content.as_ref());
+            let status = json!({ "status": status });
             return Some((Arc::clone(name), Action::SetStatus(status), Doing::Set(next)));
         }
         if self.owner.is_some() && row.owner != owner {

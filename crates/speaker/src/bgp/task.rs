@@ -120,7 +120,9 @@ impl Task {
                 Some(_) = self.farewells.join_next() => {}
             }
         }
+        // At once, since another peer may take over the address.
         drop(self.watched);
+        drop(self.counting);
         while self.farewells.join_next().await.is_some() {}
     }
 

@@ -243,6 +243,19 @@ async fn a_peer_that_is_gone_is_told_so_and_its_series_go() {
 }
 
 #[tokio::test]
+async fn a_peer_under_another_name_keeps_its_series() {
+    let (mut speaker, router, mut caller) = mk_session().await;
+    speaker.peers(&[mk_peer("r2", router.address())]);
+    assert_eq!(caller.end().await, Said::Notification(6, 3, String::new()));
+    let mut caller = router.establish().await;
+    caller.until(|it| it.end_of_rib).await;
+    speaker.told("web", &["r2"]).await;
+    let series = format!("session_up{{peer=\"{}\",vrf=\"default\"}} 1", router.address());
+    let text = encode(&speaker.registry).unwrap();
+    assert!(text.contains(&series), "{text}");
+}
+
+#[tokio::test]
 async fn a_router_that_does_not_read_delays_nobody_else() {
     let (mut speaker, stuck, router) = (Speaker::new(), Router::narrow(), Router::new().await);
     // Each in a message of its own, of a kilobyte: more than the kernel takes off our hands.

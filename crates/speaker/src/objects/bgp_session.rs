@@ -48,7 +48,12 @@ impl Kind for Session {
         vec![(PEER, key.to_string())]
     }
 
-    fn status(node: &str, key: &PeerName, content: &Box<BGPSessionStatus>) -> Value {
+    fn status(
+        node: &str,
+        key: &PeerName,
+        content: &Box<BGPSessionStatus>,
+        _: Option<&Box<BGPSessionStatus>>,
+    ) -> Value {
         let now = &**content;
         // A merge patch keeps what it does not name.
         json!({

@@ -18,11 +18,19 @@ use crate::bgp::Audience;
 pub(crate) enum ServiceBgp {}
 
 /// Who was told, and who was not.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Peers {
     told: BTreeSet<String>,
     /// The sentence about those that were not.
     lack: Option<String>,
+    /// Since when all were told, or were not, if that is known.
+    pub(super) since: Option<Timestamp>,
+}
+
+impl PartialEq for Peers {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.told, &self.lack) == (&other.told, &other.lack)
+    }
 }
 
 impl Kind for ServiceBgp {
@@ -47,7 +55,9 @@ impl Kind for ServiceBgp {
         service_labels(key)
     }
 
-    fn status(node: &str, key: &ServiceKey, peers: &Peers) -> Value {
+    fn status(node: &str, key: &ServiceKey, peers: &Peers, before: Option<&Peers>) -> Value {
+        let same = before.filter(|before| before.lack.is_some() == peers.lack.is_some());
+        let since = same.and_then(|before| before.since).unwrap_or_else(Timestamp::now);
         let (status, reason, message) = match &peers.lack {
             None => ("True", "AllPeersTold", "every peer was sent the addresses"),
             Some(lack) => ("False", "PeersNotTold", lack.as_str()),
@@ -62,7 +72,7 @@ impl Kind for ServiceBgp {
                 "status": status,
                 "reason": reason,
                 "message": message,
-                "lastTransitionTime": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                "lastTransitionTime": since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             }],
         })
     }
@@ -82,13 +92,14 @@ impl ServiceBgp {
             .conditions
             .into_iter()
             .find(|condition| condition.type_ == conditions::ADVERTISED);
+        let since = advertised.as_ref().map(|condition| condition.last_transition_time.0);
         let lack = match advertised {
             Some(condition) if condition.status == "True" => None,
             Some(condition) => Some(condition.message),
             // Written by upstream, or by hand.
             None => Some(String::new()),
         };
-        let peers = Peers { told: status.peers.into_iter().collect(), lack };
+        let peers = Peers { told: status.peers.into_iter().collect(), lack, since };
         Some(Row::new(object.metadata, key, node, &status.node, peers))
     }
 }
@@ -102,6 +113,7 @@ impl Peers {
         }
         let names: Vec<&str> = untold.iter().map(PeerName::as_str).collect();
         let lack = (!names.is_empty()).then(|| format!("not sent yet to: {}", names.join(", ")));
-        Some(Self { told: told.iter().map(ToString::to_string).collect(), lack })
+        let told = told.iter().map(ToString::to_string).collect();
+        Some(Self { told, lack, since: None })
     }
 }

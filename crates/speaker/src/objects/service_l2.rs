@@ -37,7 +37,12 @@ impl Kind for ServiceL2 {
         service_labels(key)
     }
 
-    fn status(node: &str, key: &ServiceKey, interfaces: &BTreeSet<String>) -> Value {
+    fn status(
+        node: &str,
+        key: &ServiceKey,
+        interfaces: &BTreeSet<String>,
+        _: Option<&BTreeSet<String>>,
+    ) -> Value {
         let interfaces: Vec<_> = interfaces.iter().map(|name| json!({ "name": name })).collect();
         json!({
             "node": node,

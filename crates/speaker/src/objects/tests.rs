@@ -236,7 +236,7 @@ fn what_other_nodes_tell_their_routers_is_theirs_to_report() {
 #[test]
 fn a_session_that_went_down_keeps_nothing_of_when_it_was_up() {
     let content = Session::refused("n1", &"r1".into(), "192.0.2.1", &mk_trouble());
-    let status = Session::status("n1", &"r1".into(), &content);
+    let status = Session::status("n1", &"r1".into(), &content, None);
     assert_eq!(status["peerASN"], Value::Null);
     assert_eq!(status["timers"], Value::Null);
     assert_eq!(status["families"], json!([]));
@@ -263,4 +263,17 @@ fn a_session_object_is_known_by_its_peer_before_its_status_is_written() {
 
 fn mk_trouble() -> (String, Timestamp) {
     ("no Secret".to_owned(), Timestamp::from_millisecond(5_400).unwrap())
+}
+
+#[test]
+fn a_condition_keeps_its_time_while_it_holds() {
+    let lacking = |peer: &str| mk_peers(&[], &[peer]).unwrap();
+    let mut before = lacking("r1");
+    before.since = Some(Timestamp::from_second(5).unwrap());
+    let at = |now: &Peers| {
+        let status = ServiceBgp::status("n1", &mk_key(), now, Some(&before));
+        status["conditions"][0]["lastTransitionTime"].clone()
+    };
+    assert_eq!(at(&lacking("r2")), "1970-01-01T00:00:05Z");
+    assert_ne!(at(&mk_peers(&["r1"], &[]).unwrap()), "1970-01-01T00:00:05Z");
 }
