@@ -155,7 +155,8 @@ fn start_bgp(
     if settings.engine == BgpEngine::FrrK8s {
         error!(
             op = "startBGP",
-            "METALLB_BGP_TYPE is frr-k8s, for which this version writes no FRRConfiguration:              nothing is announced by BGP. Layer 2 goes on. Set it to native for the engine in here"
+            "METALLB_BGP_TYPE is frr-k8s, for which this version writes no FRRConfiguration: \
+             nothing is announced by BGP. Layer 2 goes on. Set it to native for the engine in here"
         );
         return None;
     }
