@@ -210,6 +210,9 @@ impl Controller {
         self.terms += 1;
         self.in_office = true;
         self.election_metrics.set_leading(true);
+        if let Some(reporter) = &self.duties.reporter {
+            reporter.look_again();
+        }
         let (writes, post, term) = (self.writes.clone(), self.post.clone(), self.terms);
         tokio::spawn(async move {
             writes.idle().await;

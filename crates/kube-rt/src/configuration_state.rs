@@ -107,6 +107,12 @@ impl Reporter {
             is_news
         });
     }
+
+    /// Looks at the object now: who may write since a moment ago makes it its own, before it goes
+    /// with the Pod of whoever wrote it until then.
+    pub fn look_again(&self) {
+        self.wish.send_modify(|_| {});
+    }
 }
 
 impl Writer {

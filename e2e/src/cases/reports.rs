@@ -17,6 +17,12 @@ pub(super) const CASES: &[Case] = &[
     case("service_conditions", "Allocated and Announced tell what is true, and why", conditions),
     case("configuration_state", "CS-10 the controller's report; deleted, it comes back", state),
     case("e_26_wrong_secret", "E-26 CS-01 only the speaker it concerns reports it", wrong_secret),
+    case(
+        "e_27_missing_references",
+        "E-27 CS-02 CS-05 all speakers, and not the controller",
+        missing,
+    ),
+    case("e_29_relabelled_node", "E-29 CS-07 two peers collide on one node", collision),
     case("legacy_configuration", "without pools, an event names the way to convert it", legacy),
 ];
 
@@ -113,7 +119,7 @@ fn state(stage: &mut Stage) -> Result<()> {
 
 fn wrong_secret(stage: &mut Stage) -> Result<()> {
     let nodes = stage.nodes();
-    expect_states(stage, None)?;
+    expect_states(stage, &[], "")?;
     let secret = Ref::new("Secret", NAMESPACE, "bgp-password");
     let typed = |kind: &str| {
         json!({
@@ -123,42 +129,85 @@ fn wrong_secret(stage: &mut Stage) -> Result<()> {
         })
     };
     stage.api().apply(&typed("Opaque"))?;
-    stage.api().apply(&json!({
-        "apiVersion": "metallb.io/v1beta2", "kind": "BGPPeer",
-        "metadata": { "name": "tor", "namespace": NAMESPACE },
-        "spec": {
-            "myASN": 64500, "peerASN": 64501, "peerAddress": "10.200.200.1",
-            "passwordSecret": { "name": secret.name },
-            "nodeSelectors": [{ "matchLabels": { "kubernetes.io/hostname": nodes[0] } }],
-        },
-    }))?;
-    let result = expect_states(stage, Some((nodes[0].as_str(), secret.name)));
+    let on_first = json!([{ "matchLabels": { "kubernetes.io/hostname": nodes[0] } }]);
+    let password = json!({ "name": secret.name });
+    stage.api().apply(&peer(
+        "tor",
+        &json!({
+            "passwordSecret": password, "nodeSelectors": on_first,
+        }),
+    ))?;
+    let result = expect_states(stage, &nodes[..1], secret.name);
     stage.api().delete(secret)?;
     result?;
     stage.api().apply(&typed("kubernetes.io/basic-auth"))?;
-    expect_states(stage, None)?;
+    expect_states(stage, &[], "")?;
     stage.api().delete(secret)
 }
 
-/// Waits until controller and speakers have reported, and all is valid but for one node's speaker,
-/// whose report has this word.
-fn expect_states(stage: &Stage, invalid: Option<(&str, &str)>) -> Result<()> {
+fn missing(stage: &mut Stage) -> Result<()> {
+    let nodes = stage.nodes();
+    let profile = Ref::new("BFDProfile", NAMESPACE, "fast");
+    stage.api().apply(&peer("tor", &json!({ "bfdProfile": profile.name })))?;
+    expect_states(stage, &nodes, profile.name)?;
+    stage.api().apply(&json!({
+        "apiVersion": "metallb.io/v1beta1", "kind": "BFDProfile",
+        "metadata": { "name": profile.name, "namespace": NAMESPACE }, "spec": {},
+    }))?;
+    expect_states(stage, &[], "")?;
+    let password = json!({ "name": "nowhere" });
+    stage.api().apply(&peer("tor", &json!({ "passwordSecret": password })))?;
+    expect_states(stage, &nodes, "nowhere")?;
+    stage.api().delete(Ref::new("BGPPeer", NAMESPACE, "tor"))?;
+    expect_states(stage, &[], "")
+}
+
+fn collision(stage: &mut Stage) -> Result<()> {
+    let nodes = stage.nodes();
+    for (name, label, node) in [("a", "e2e/a", &nodes[0]), ("b", "e2e/b", &nodes[1])] {
+        stage.label_node(node, label, Some("yes"))?;
+        let selectors = json!([{ "matchLabels": { label: "yes" } }]);
+        stage.api().apply(&peer(name, &json!({ "nodeSelectors": selectors })))?;
+    }
+    expect_states(stage, &[], "")?;
+    stage.label_node(&nodes[1], "e2e/a", Some("yes"))?;
+    expect_states(stage, &nodes[1..2], "already exists")?;
+    stage.label_node(&nodes[1], "e2e/a", None)?;
+    expect_states(stage, &[], "")
+}
+
+/// A peer that nobody is.
+fn peer(name: &str, more: &Value) -> Value {
+    let mut spec = json!({ "myASN": 64500, "peerASN": 64501, "peerAddress": "10.200.200.1" });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    json!({
+        "apiVersion": "metallb.io/v1beta2", "kind": "BGPPeer",
+        "metadata": { "name": name, "namespace": NAMESPACE }, "spec": spec,
+    })
+}
+
+/// Waits until controller and speakers have reported, and all is valid but for the speakers of these
+/// nodes, whose reports have this word.
+fn expect_states(stage: &Stage, invalid: &[String], word: &str) -> Result<()> {
     let mut wanted = vec![("controller".to_owned(), "Valid")];
     for node in stage.nodes() {
-        let is_invalid = invalid.is_some_and(|(other, _)| other == node);
-        wanted.push((format!("speaker-{node}"), if is_invalid { "Invalid" } else { "Valid" }));
+        let result = if invalid.contains(&node) { "Invalid" } else { "Valid" };
+        wanted.push((format!("speaker-{node}"), result));
     }
     wait_until(&format!("reports are {wanted:?}"), PATIENCE, || {
         let mut states = stage.api().list("ConfigurationState", NAMESPACE, "")?;
         states.sort_by_key(|state| state["metadata"]["name"].to_string());
-        let holds = states.len() == wanted.len()
-            && states.iter().zip(&wanted).all(|(state, (name, result))| {
-                let word = invalid.filter(|_| *result == "Invalid").map(|(_, word)| word);
-                let summary = state["status"]["errorSummary"].as_str().unwrap_or_default();
-                state["metadata"]["name"] == name.as_str()
-                    && state["status"]["result"] == *result
-                    && word.map_or(summary.is_empty(), |word| summary.contains(word))
-            });
+        let is_wanted = |(state, (name, result)): (&Value, &(String, &str))| {
+            let summary = state["status"]["errorSummary"].as_str().unwrap_or_default();
+            let is_told =
+                if *result == "Valid" { summary.is_empty() } else { summary.contains(word) };
+            state["metadata"]["name"] == name.as_str()
+                && state["status"]["result"] == *result
+                && is_told
+        };
+        let holds = states.len() == wanted.len() && states.iter().zip(&wanted).all(is_wanted);
         let seen =
             states.iter().map(|state| format!("{} {}", state["metadata"]["name"], state["status"]));
         Ok(if holds { Ok(()) } else { Err(seen.collect::<Vec<_>>().join("; ")) })

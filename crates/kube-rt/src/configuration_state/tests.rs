@@ -142,3 +142,22 @@ async fn deleted_object_comes_back_with_its_conditions() {
         call.ok(&json!({}));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_makes_the_object_its_own_at_once() {
+    let (reporter, mut script) = mk_reporter();
+    let valid = json!({ "result": "Unknown", "errorSummary": "" });
+    let begun = tokio::time::Instant::now();
+    script.next().await.ok(&mk_object(&valid));
+    reporter.look_again();
+    let mut of_another = mk_object(&valid);
+    of_another["metadata"]["ownerReferences"][0]["uid"] = "u-0".into();
+    let call = script.next().await;
+    assert_eq!(call.line(), format!("GET {PATH}/controller"));
+    call.ok(&of_another);
+    let call = script.next().await;
+    assert_eq!(call.line(), format!("PATCH {PATH}/controller"));
+    assert_eq!(call.body["metadata"]["ownerReferences"][0]["uid"], "u-1");
+    assert!(begun.elapsed() < LOOK);
+    call.ok(&mk_object(&valid));
+}
