@@ -251,9 +251,9 @@ fn an_isolated_node_of_the_ring_steps_back_after() {
 }
 
 #[rstest]
-#[case::every_other(20, false, 4)]
-#[case::arcs(20, true, 4)]
-#[case::odd(15, false, 4)]
+#[case::every_other(20, false, 3)]
+#[case::arcs(20, true, 3)]
+#[case::odd(15, false, 3)]
 #[case::of_a_hundred(100, false, 1)]
 fn halves_of_the_ring_meet_again(#[case] count: usize, #[case] arcs: bool, #[case] runs: u64) {
     for lan in [false, true] {
@@ -331,7 +331,7 @@ fn a_leaver_of_the_ring_stops_when_it_is_replaced(#[case] count: usize, #[case] 
 }
 
 #[rstest]
-#[case::twenty(20, 20, 3)]
+#[case::twenty(20, 20, 2)]
 #[case::a_hundred(100, 15, 1)]
 fn a_rolling_restart_leaves_nothing_dark(
     #[case] count: usize,
@@ -387,8 +387,8 @@ fn a_crashed_node_of_the_ring_that_is_back_before_anyone_noticed_is_no_death() {
 
 /// The list reaches each node at another time; the number of members passes eight and comes back.
 #[rstest]
-#[case::through_the_threshold(6, 14, 6)]
-#[case::on_the_ring(20, 30, 4)]
+#[case::through_the_threshold(6, 14, 4)]
+#[case::on_the_ring(20, 30, 2)]
 #[case::many(90, 100, 1)]
 fn members_come_and_go(#[case] few: usize, #[case] many: usize, #[case] runs: u64) {
     for seed in seeds(runs) {
@@ -451,8 +451,8 @@ fn lists_that_differ_for_long_disturb_nobody() {
 }
 
 #[rstest]
-#[case::ten(10, 6)]
-#[case::twenty(20, 4)]
+#[case::ten(10, 4)]
+#[case::twenty(20, 2)]
 fn chaos_on_the_ring_settles(#[case] count: usize, #[case] runs: u64) {
     for seed in seeds(runs) {
         let mut world = World::settled(count, Timing::DEFAULT, seed);
