@@ -20,7 +20,7 @@ use crate::suite::Case;
 pub(super) const CASES: &[Case] = &[
     case(
         "service_v4",
-        "BGP-01 BGP-16 BGP-20 BGP-21 E1 a route over every node, a client gets through, and it goes",
+        "BGP-01 BGP-04 BGP-16 BGP-20 BGP-21 E1 a route over every node, a client gets through, and it goes",
         service_v4,
     ),
     case("service_v6", "BGP-02 BGP-17 BGP-22 BGP-23 the same over IPv6", service_v6),
@@ -65,6 +65,13 @@ fn comes_and_goes(stage: &Stage, family: Family) -> Result<()> {
     each(stage, PLAIN, &Software::ALL, |router| {
         routed(stage, router, address.into(), &[])?;
         link.is_up(stage, router)
+    })?;
+    let wanted = ["203.0.113.9", "2001:db8:6::9"][usize::from(family == Family::V6)];
+    stage.apply(&single("wish", family).annotate("metallb.io/loadBalancerIPs", wanted))?;
+    stage.expect_addresses("wish", &[wanted])?;
+    let address = stage.address("wish")?;
+    each(stage, PLAIN, &Software::ALL, |router| {
+        routed_by_all(stage, router, address.into()).map(drop)
     })
 }
 
