@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use ferrolb_addr::Family;
 use ferrolb_lab::api::wait_until;
@@ -39,18 +40,25 @@ pub(super) const CASES: &[Case] = &[
 /// UDP and TCP port of speakers.
 const PORT: u16 = 7946;
 
+/// Longer than a speaker that came back waits before it takes anything over.
+const HOLD_DOWN: Duration = Duration::from_secs(6);
+
 /// Enough for each of three nodes to own some.
 const SERVICES: usize = 9;
 
 fn upstream(stage: &mut Stage) -> Result<()> {
     stage.apply(&pool("web", &["172.30.1.200-172.30.1.219"]))?;
     stage.apply(&advertisement("all"))?;
+    let names: Vec<String> = (0..SERVICES).map(|index| format!("web-{index}")).collect();
+    for name in &names {
+        stage.apply(&service(name))?;
+    }
+    // A speaker that a case before this one started again stands for election a little later.
+    thread::sleep(HOLD_DOWN);
     let mut owners = BTreeMap::new();
-    for index in 0..SERVICES {
-        let name = format!("web-{index}");
-        stage.apply(&service(&name))?;
-        let address = stage.address(&name)?;
-        owners.insert(address, stage.announced(&name, Lan::One, address)?);
+    for name in &names {
+        let address = stage.address(name)?;
+        owners.insert(address, stage.announced(name, Lan::One, address)?);
     }
     let Some(theirs) = owners.values().next().cloned() else { return Err(fail("no Services")) };
     let others: Vec<String> = stage.nodes().into_iter().filter(|node| *node != theirs).collect();

@@ -188,6 +188,25 @@ fn silence_is_told_after_a_while_also_after_a_restart() {
 }
 
 #[test]
+fn silence_is_told_also_when_the_watch_was_faster_than_the_answer() {
+    let mut cluster = Cluster::speaking(&[("lan", &["192.0.2.0/31"])]);
+    cluster.ledger.apply(Change::AnnouncedComplete);
+    cluster.tick(100);
+    cluster.edit("web", |_| {});
+    let writes = cluster.work();
+    let [write] = &writes[..] else { panic!("{writes:?}") };
+    cluster.version += 1;
+    let service = cluster.services.get_mut(&write.key).unwrap();
+    store(service, write, cluster.version);
+    let done = WriteResult::Done(Arc::clone(&service.resource_version));
+    cluster.conditions.insert(write.key.clone(), Arc::clone(write.conditions.as_ref().unwrap()));
+    cluster.show(&write.key);
+    cluster.ledger.apply(Change::Written(write.key.clone(), done));
+    cluster.tick(115);
+    assert_eq!(cluster.condition("web", ANNOUNCED).unwrap().reason, "NotAnnounced");
+}
+
+#[test]
 fn a_rival_is_named_left_alone_and_tried_again() {
     let mut cluster = Cluster::speaking(&[("lan", &["192.0.2.0/31"])]);
     cluster.tick(1);
