@@ -50,8 +50,6 @@ pub(super) struct Entry {
     doubt: Option<Doubt>,
     /// Addresses that we have written were stored, so that others are foreign.
     ours: bool,
-    /// That the stored addresses are there was told with the answer to a write.
-    heralded: bool,
     pub(super) rivalry: Rivalry,
     /// The warnings that were told last, so that each is told once.
     told: Vec<Note>,
@@ -86,8 +84,8 @@ pub(super) struct Answered {
     pub(super) again: bool,
     /// We begin to yield to a rival.
     pub(super) yields: bool,
-    /// Addresses of ours are stored now, which no answer has said before.
-    pub(super) gained: bool,
+    /// Addresses of ours are stored; the watch may have shown them before the answer came.
+    pub(super) stored_addresses: bool,
 }
 
 impl Entry {
@@ -104,7 +102,6 @@ impl Entry {
             attempt: None,
             doubt: None,
             ours: false,
-            heralded: false,
             rivalry: Rivalry::default(),
             told: Vec::new(),
             waiting: None,
@@ -145,7 +142,6 @@ impl Entry {
             if status.ingress != self.stored.ingress {
                 yields = self.is_foreign_write(now);
             }
-            self.heralded &= status.texts().next().is_some();
             self.take_stored(status, &version);
         }
         // To be decided anew.
@@ -165,11 +161,8 @@ impl Entry {
         match result {
             WriteResult::Done(version) => {
                 self.doubt = None;
-                let has_addresses = status.texts().next().is_some();
-                self.ours |= has_addresses;
-                // The watch may have shown them before the answer came.
-                let was_heralded = std::mem::replace(&mut self.heralded, has_addresses);
-                answered.gained = has_addresses && !was_heralded;
+                answered.stored_addresses = status.texts().next().is_some();
+                self.ours |= answered.stored_addresses;
                 if is_newer(&self.row.resource_version, version) {
                     // The watch was faster, and shows that somebody wrote after us.
                     if Status::of_row(&self.row, &[]).ingress != status.ingress {

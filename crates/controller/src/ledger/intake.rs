@@ -31,8 +31,17 @@ impl Ledger {
         if yields {
             self.begin_to_yield(&key);
         }
+        self.heed(&key);
         self.expose(&key);
         self.enqueue(&key);
+    }
+
+    /// Nobody announces a Service without addresses, and nobody is expected to.
+    fn heed(&mut self, key: &ServiceKey) {
+        let entry = self.services.get(key);
+        if entry.is_none_or(|entry| entry.stored().texts().next().is_none()) {
+            self.voices.forget(key);
+        }
     }
 
     pub(super) fn gone(&mut self, key: &ServiceKey) {
@@ -83,12 +92,13 @@ impl Ledger {
         if answered.yields {
             self.begin_to_yield(key);
         }
-        if answered.gained
+        if answered.stored_addresses
             && self.options.conditions
             && let Some(due) = self.voices.expect(key, self.now)
         {
             self.alarm(due, key);
         }
+        self.heed(key);
         self.expose(key);
         if answered.again {
             self.enqueue(key);

@@ -60,17 +60,18 @@ impl Voices {
         Some(due)
     }
 
-    /// `service` has addresses. Returns when to decide about it again; silence does not count before.
+    /// `service` has addresses. Returns when to decide about it again, if that is news; silence does
+    /// not count before.
     pub(super) fn expect(&mut self, service: &ServiceKey, now: Duration) -> Option<Duration> {
-        let voice = self.of.entry(service.clone()).or_default();
-        if !voice.reports.is_empty() {
+        if self.of.contains_key(service) {
             return None;
         }
-        voice.due = now + PATIENCE;
-        Some(voice.due)
+        let due = now + PATIENCE;
+        self.of.insert(service.clone(), Voice { reports: BTreeSet::new(), due });
+        Some(due)
     }
 
-    /// `service` is gone.
+    /// `service` is gone, or has no addresses.
     pub(super) fn forget(&mut self, service: &ServiceKey) {
         if self.of.get(service).is_some_and(|voice| voice.reports.is_empty()) {
             self.of.remove(service);
