@@ -29,13 +29,14 @@ mod tests;
 mod tuning;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferrolb_heartbeat::Timing;
 use ferrolb_ipam::NodeName;
-use ferrolb_sys::TimestampedUdp;
+use ferrolb_sys::{TimestampedUdp, monotonic_now};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
@@ -54,6 +55,9 @@ use self::port::Source;
 use self::roster::Kind;
 use crate::l2::Witness;
 
+/// How long the port of a speaker that takes leave is waited for, and how often it is looked at.
+const LEAVE: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Membership's datagrams that wait for its thread.
 const QUEUE: usize = 128;
 
@@ -104,6 +108,19 @@ pub enum MembersError {
     Config(#[from] ferrolb_swim_proto::ConfigError),
 }
 
+/// Listens at `address`. The speaker before this one may be taking leave there still.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let given_up = monotonic_now() + LEAVE;
+    loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && monotonic_now() < given_up => {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 impl Members {
     /// Listens, and knows nobody yet.
     pub(crate) fn start(
@@ -113,7 +130,7 @@ impl Members {
     ) -> Result<Self, MembersError> {
         let Setup { node, address, secret, tuning, seeds: [beat_seed, join_seed] } = setup;
         let failed = |source| MembersError::Listen { address, source };
-        let listener = TcpListener::bind(address).map_err(failed)?;
+        let listener = listen(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let board = Board::new(secret.is_some());
         let name: Arc<str> = node.as_str().into();
