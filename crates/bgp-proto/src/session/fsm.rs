@@ -8,7 +8,7 @@ use super::timers::Timer;
 use super::{SEND_HOLD, Session, Settling, State};
 use crate::event::{Down, Event, Reason};
 use crate::link::Link;
-use crate::negotiation::Negotiated;
+use crate::negotiation::{Negotiated, Offer};
 use crate::wire::{MessageKind, Notification};
 
 /// RFC 4271 8.2.2: "a suggested value of 4 minutes" until both sides have spoken.
@@ -149,6 +149,9 @@ impl Session {
         if was_established {
             self.stats.dropped += 1;
             self.rib.forget_sent();
+            // What was refused once is offered again to the next session: the peer may be another
+            // release by then, and a family would be missing for good.
+            self.offer = Offer::Full;
         }
         let fate = if stable && fate == Fate::Rejected {
             self.damping = Damping::default();

@@ -17,6 +17,8 @@ pub(crate) struct Route {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) routes: BTreeMap<IpNet, Route>,
+    /// Families the session offered.
+    pub(crate) offered: Families,
     /// Families whose table was told to its end.
     pub(crate) ends: Families,
     /// Octets on the way to the session.
@@ -31,6 +33,7 @@ impl Peer {
     pub(crate) fn new(now: Duration) -> Self {
         Self {
             routes: BTreeMap::new(),
+            offered: Families::NONE,
             ends: Families::NONE,
             out: Vec::new(),
             wakes_at: now + Duration::from_hours(1),
@@ -78,6 +81,7 @@ impl Peer {
         match kind {
             1 => {
                 assert_eq!((body[0], number(&body[1..3])), (4, 64512));
+                self.offered = offered(&body[10..]);
                 // AS 64513, hold time as proposed; both families, refresh, four octets, marks.
                 let mut open = vec![4, 0xFC, 1, body[3], body[4], 192, 0, 2, 254, 24, 2, 22];
                 open.extend([1, 4, 0, 1, 0, 1, 1, 4, 0, 2, 0, 1]);
@@ -138,6 +142,23 @@ impl Peer {
         self.out.push(kind);
         self.out.extend_from_slice(body);
     }
+}
+
+/// The families of an OPEN's optional parameters.
+fn offered(mut parameters: &[u8]) -> Families {
+    let mut families = Families::NONE;
+    while let [2, length, rest @ ..] = parameters {
+        let (mut capabilities, rest) = rest.split_at((*length).into());
+        while let [code, length, rest @ ..] = capabilities {
+            let (value, rest) = rest.split_at((*length).into());
+            families.v4 |= *code == 1 && value == [0, 1, 0, 1];
+            families.v6 |= *code == 1 && value == [0, 2, 0, 1];
+            capabilities = rest;
+        }
+        parameters = rest;
+    }
+    // RFC 4760 8: without the capability there is IPv4 unicast only.
+    if families == Families::NONE { Families::V4 } else { families }
 }
 
 fn number(octets: &[u8]) -> usize {
