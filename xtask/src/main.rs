@@ -3,6 +3,7 @@
 mod chart;
 mod crds;
 mod manifests;
+mod rfc;
 mod rows;
 
 use std::path::Path;
@@ -26,6 +27,8 @@ enum Chore {
     Crds(crds::Args),
     /// Write what in deploy and docs follows from the code: RBAC, definitions, all-in-one manifest
     Manifests(manifests::Args),
+    /// Write docs/rfc.md: which section of which standard is obeyed where
+    Rfc(rfc::Args),
     /// List acceptance rows: which test pins which
     Rows(rows::Args),
 }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Chore::Chart(args) => chart::run(&args, &root),
         Chore::Crds(args) => crds::run(&args, &root),
         Chore::Manifests(args) => manifests::run(&args, &root),
+        Chore::Rfc(args) => rfc::run(&args, &root),
         Chore::Rows(args) => rows::run(&args, &root),
     };
     match done {
