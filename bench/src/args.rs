@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// What the order of a soak's faults follows from
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// What to measure; all but soak when none is named
+    /// What to measure; all but soaks when none is named
     #[arg(value_enum)]
     pub(crate) figures: Vec<Figure>,
 }
@@ -57,8 +57,14 @@ pub(crate) enum Figure {
     Arp,
     /// Processor time and API writes while nothing happens, 1,000 Services
     Rest,
+    /// Routes of 2,000 and 5,000 Services at a router: time, processor time, memory
+    Bgp,
+    /// Time until a router and the speaker notice each other's silence
+    Bfd,
     /// Not a figure: faults for minutes, with what must hold all the time
     Soak,
+    /// Not a figure: BFD beside eight busy loops; no session may flap
+    SoakBfd,
 }
 
 impl Args {

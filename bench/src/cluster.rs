@@ -168,13 +168,18 @@ fn make_one(api: &Api, number: usize) -> Result<()> {
     let mut object = service(&name);
     object["metadata"]["labels"] = json!({ "bench": "many" });
     api.apply(&object)?;
-    api.apply(&json!({
+    api.apply(&endpoint_slice(&name)).map(drop)
+}
+
+/// The one endpoint of a Service, which nobody asks.
+pub(crate) fn endpoint_slice(service: &str) -> Value {
+    json!({
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
-            "name": format!("{name}-a"),
+            "name": format!("{service}-a"),
             "namespace": "default",
-            "labels": { "kubernetes.io/service-name": name },
+            "labels": { "kubernetes.io/service-name": service },
         },
         "addressType": "IPv4",
         "ports": [
@@ -186,8 +191,7 @@ fn make_one(api: &Api, number: usize) -> Result<()> {
             "nodeName": "node1",
             "conditions": { "ready": true, "serving": true, "terminating": false },
         }],
-    }))
-    .map(drop)
+    })
 }
 
 /// So that a wrong answer of an API client is worded like the lab's own.

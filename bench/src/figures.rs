@@ -2,6 +2,7 @@
 //! kind, so that the two never compete for the machine.
 
 mod arp;
+pub(crate) mod bgp;
 mod create;
 mod death;
 mod memory;
@@ -51,6 +52,13 @@ pub(crate) fn measure(args: &Args, subjects: &Subjects, report: &mut Report) -> 
     }
     if [Figure::Memory, Figure::Arp, Figure::Rest].iter().any(|figure| args.wants(*figure)) {
         both("few and 1,000 Services", true, &|subject| scale::measure(subject, control, args));
+    }
+    if args.wants(Figure::Bgp) {
+        both("BGP, thousands of Services", true, &|subject| bgp::measure(subject, control, args));
+    }
+    if args.wants(Figure::Bfd) {
+        let runs = args.samples(10, 2);
+        both("BFD detection", false, &|subject| bgp::bfd::measure(subject, runs));
     }
     failed
 }

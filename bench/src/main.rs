@@ -5,9 +5,9 @@
 //! client, or another implementation's binaries in the same lab.
 //!
 //! ```text
-//!  main ── figures/{death, create, scale, arp, memory, rest} ──▶ Measure ──▶ report: table, JSON
+//!  main ── figures/{death, create, scale, arp, memory, rest, bgp} ──▶ Measure ──▶ report: table, JSON
 //!     │                     └── cluster: a lab with a subject's processes and many Services
-//!     └── soak: faults for minutes, with what must hold all the time
+//!     └── soak: faults for minutes, with what must hold all the time; soak/bfd: busy processors
 //! ```
 
 mod args;
@@ -17,6 +17,7 @@ mod report;
 mod sample;
 mod soak;
 mod subject;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -41,13 +42,17 @@ fn run(args: &Args) -> ExitCode {
         Ok(subjects) => subjects,
         Err(error) => return fail(&error),
     };
-    if args.figures.contains(&Figure::Soak) {
+    let soaks = |figure: &&Figure| matches!(figure, Figure::Soak | Figure::SoakBfd);
+    if let Some(figure) = args.figures.iter().find(soaks) {
         if args.figures.len() > 1 {
-            complain("bench: soak runs alone");
+            complain("bench: a soak runs alone");
             return ExitCode::from(2);
         }
-        return soak::run(&subjects.ours, &subjects.control, args)
-            .unwrap_or_else(|error| fail(&error));
+        let soaked = match figure {
+            Figure::SoakBfd => soak::bfd::run(&subjects.ours, args.duration()),
+            _ => soak::run(&subjects.ours, &subjects.control, args),
+        };
+        return soaked.unwrap_or_else(|error| fail(&error));
     }
     let mut report = Report::begin();
     let failed = figures::measure(args, &subjects, &mut report);

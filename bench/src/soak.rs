@@ -8,6 +8,7 @@
 //!
 //! The order of faults follows from a seed that is printed, so a bad round can be had again.
 
+pub(crate) mod bfd;
 mod fault;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -89,7 +89,7 @@ fn write_count(line: &str) -> Option<f64> {
 }
 
 /// Processor time of all threads so far, exact to the nanosecond (`/proc/PID/stat` counts in 10 ms).
-fn cpu_seconds(process: &Process) -> Result<f64> {
+pub(super) fn cpu_seconds(process: &Process) -> Result<f64> {
     let folder = format!("/proc/{}/task", process.pid());
     let threads = fs::read_dir(&folder).map_err(Error::io(folder))?;
     let nanoseconds = threads.flatten().filter_map(|thread| {
