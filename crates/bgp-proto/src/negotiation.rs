@@ -65,7 +65,8 @@ impl Negotiated {
         let internal = own.asn == peer.asn;
         // RFC 6286 2.2: Bad BGP Identifier if an internal peer has ours.
         if internal && own.router_id == peer.router_id {
-            return Err(Notification::new(2, 3));
+            let why = format!("both sides have the identifier {}", own.router_id);
+            return Err(Notification::new(2, 3).because(why));
         }
         let expected = match config.remote_asn {
             RemoteAsn::Exactly(asn) => peer.asn == asn,
@@ -74,7 +75,8 @@ impl Negotiated {
         };
         // RFC 4271 6.2: Bad Peer AS.
         if !expected {
-            return Err(Notification::new(2, 2));
+            let why = format!("expected {}, the peer is AS {}", wanted(config, own), peer.asn);
+            return Err(Notification::new(2, 2).because(why));
         }
         let (ours, theirs) = (&own.capabilities, &peer.capabilities);
         let families = ours.families().intersection(theirs.families());
@@ -126,6 +128,15 @@ impl Negotiated {
             graceful_shutdown,
             next_hops: self.next_hops,
         }
+    }
+}
+
+/// The AS a peer has to be in, in words.
+fn wanted(config: &Config, own: &Open) -> String {
+    match config.remote_asn {
+        RemoteAsn::Exactly(asn) => format!("AS {asn}"),
+        RemoteAsn::Internal => format!("our own AS {}", own.asn),
+        RemoteAsn::External => format!("another AS than our own {}", own.asn),
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Notification {
     code: u8,
     subcode: u8,
     data: Box<[u8]>,
+    /// More for people on this side; not sent.
+    why: Option<Box<str>>,
 }
 
 const OPEN_ERROR: u8 = 2;
@@ -22,7 +24,7 @@ const HARD_RESET: u8 = 9;
 impl Notification {
     /// Without data.
     pub fn new(code: u8, subcode: u8) -> Self {
-        Self { code, subcode, data: Box::default() }
+        Self { code, subcode, data: Box::default(), why: None }
     }
 
     /// With `data`, cut to what a message holds.
@@ -30,6 +32,13 @@ impl Notification {
     pub fn with_data(mut self, data: &[u8]) -> Self {
         // Room for the header, the codes, and the codes once more in a hard reset.
         self.data = data.get(..MAX_MESSAGE - 23).unwrap_or(data).into();
+        self
+    }
+
+    /// With more for people on this side, which is not sent: what was expected, and what came.
+    #[must_use]
+    pub(crate) fn because(mut self, why: impl Into<Box<str>>) -> Self {
+        self.why = Some(why.into());
         self
     }
 
@@ -133,8 +142,11 @@ impl fmt::Display for Notification {
             f.write_str(": ")?;
             write_words(f, *code, *subcode)?;
         }
-        match self.text() {
-            Some(text) => write!(f, ": \"{text}\""),
+        if let Some(text) = self.text() {
+            write!(f, ": \"{text}\"")?;
+        }
+        match &self.why {
+            Some(why) => write!(f, ": {why}"),
             None => Ok(()),
         }
     }

@@ -89,6 +89,27 @@ fn peer_as(
 }
 
 #[rstest]
+#[case::number(RemoteAsn::Exactly(asn(64513)), 64999, "expected AS 64513, the peer is AS 64999")]
+#[case::internal(RemoteAsn::Internal, 64999, "expected our own AS 64512, the peer is AS 64999")]
+#[case::external(
+    RemoteAsn::External,
+    64512,
+    "expected another AS than our own 64512, the peer is AS 64512"
+)]
+fn a_wrong_as_is_told_by_both_numbers(
+    #[case] remote_asn: RemoteAsn,
+    #[case] peer: u32,
+    #[case] why: &str,
+) {
+    let mut rig = Rig::in_state(Config { remote_asn, ..mk_config() }, State::OpenSent);
+    rig.open(&mk_peer(peer));
+    let told = format!("session ended: OPEN Message Error, Bad Peer AS (2/2): {why}");
+    assert_eq!(rig.down().reason.to_string(), told);
+    // It stays here: the peer gets the codes alone.
+    assert_eq!(rig.sent(), [(MessageKind::Notification, vec![2, 2])]);
+}
+
+#[rstest]
 #[case::bgp_7_2_row_o5_internal(64512, Err((2, 3)))]
 #[case::rfc_6286_external(64513, Ok(()))]
 fn equal_bgp_identifiers(#[case] peer: u32, #[case] expected: Result<(), (u8, u8)>) {
