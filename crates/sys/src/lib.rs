@@ -14,7 +14,8 @@
 //!  connect_tcp() ── with password, TTLs, own address, interface ── async (tokio)
 //!  route_to() ── interface, own address and router on the way to a peer
 //!  GroupMembership ── multicast groups the interfaces listen to
-//!  monotonic_now(), ProcessUsage, become_realtime() ── clock, figures and priority of this process
+//!  monotonic_now(), ProcessUsage, become_realtime(), become_punctual()
+//!                                          └─ clock, figures and priority of this process and its threads
 //! ```
 
 mod clock;
@@ -47,7 +48,7 @@ pub use self::{
     links::{Link, LinkAddress, Scope, links},
     md5::{Md5Key, Md5KeyLength},
     packet::{Frame, PacketSocket, PacketType},
-    priority::become_realtime,
+    priority::{become_punctual, become_realtime},
     process::ProcessUsage,
     routes::{Route, route_to},
     tcp::{TcpOptions, connect_tcp},

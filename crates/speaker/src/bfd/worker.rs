@@ -12,7 +12,9 @@ use ferrolb_bfd_proto::{
     Arrival, Change, Config, Discriminator, Event, IfIndex, Mode, Packet, Path, Sessions, Taken,
     Transmit,
 };
-use ferrolb_sys::{HopUdp, HopUdpSender, Waker, become_realtime, monotonic_now, wait};
+use ferrolb_sys::{
+    HopUdp, HopUdpSender, Waker, become_punctual, become_realtime, monotonic_now, wait,
+};
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
@@ -104,9 +106,7 @@ impl Worker {
     }
 
     pub(super) fn run(mut self) {
-        if let Err(error) = become_realtime() {
-            debug!(op = "priority", %error, "BFD runs with ordinary priority");
-        }
+        take_precedence();
         loop {
             let due = self.sessions.poll_timeout();
             let next = [due, self.retry].into_iter().flatten().min();
@@ -295,6 +295,15 @@ impl Worker {
             }
         }
         self.transmit();
+    }
+}
+
+/// As far as this process may: without real-time priority, what every thread is allowed.
+fn take_precedence() {
+    let Err(error) = become_realtime() else { return };
+    debug!(op = "priority", %error, "BFD runs with ordinary priority");
+    if let Err(error) = become_punctual() {
+        debug!(op = "priority", %error, "BFD is served in turn");
     }
 }
 

@@ -3,15 +3,16 @@
 
 use std::{
     collections::BTreeSet,
-    io,
+    fs, io,
     net::{SocketAddr, TcpListener},
     os::fd::AsFd,
+    path::Path,
     time::Duration,
 };
 
 use ferrolb_sys::{
     Filter, GroupMembership, HopUdp, HopUdpSender, Link, LinkWatch, PacketSocket, ProcessUsage,
-    TcpOptions, TimestampedUdp, Waker, become_realtime, route_to, wait,
+    TcpOptions, TimestampedUdp, Waker, become_punctual, become_realtime, route_to, wait,
 };
 
 use crate::{namespace, tcp};
@@ -106,6 +107,11 @@ fn routers(near: &Link) {
     // Not granted, and told so.
     let error = become_realtime().unwrap_err();
     assert!(error.is_permission_denied(), "{error}");
+    // This much is everybody's.
+    become_punctual().unwrap();
+    let own = fs::read_link("/proc/thread-self").unwrap();
+    let slack = Path::new("/proc").join(own.file_name().unwrap()).join("timerslack_ns");
+    assert_eq!(fs::read_to_string(slack).unwrap().trim(), "1");
 }
 
 #[test]
