@@ -32,7 +32,6 @@ mod interval;
 mod negotiation;
 mod packet;
 mod path;
-mod rng;
 mod session;
 mod sessions;
 mod view;

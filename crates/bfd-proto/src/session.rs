@@ -12,7 +12,6 @@ use crate::interval::Interval;
 use crate::negotiation::Negotiation;
 use crate::packet::{Diagnostic, Discriminator, Packet, State};
 use crate::path::Path;
-use crate::rng::Rng;
 use crate::view::{Counters, RemoteView, View};
 
 /// Lateness of a timer that says nothing about the load of the host.
@@ -66,7 +65,7 @@ struct Remote {
 /// When the last packet left, and which part of the interval passes until the next one.
 #[derive(Debug)]
 struct Schedule {
-    rng: Rng,
+    rng: fastrand::Rng,
     last: Option<Duration>,
     /// In thousandths.
     part: u32,
@@ -81,7 +80,7 @@ impl Session {
             phase: Phase::Down,
             diagnostic: Diagnostic::None,
             remote: None,
-            schedule: Schedule { rng: Rng::new(seed), last: None, part: 1000 },
+            schedule: Schedule { rng: fastrand::Rng::with_seed(seed), last: None, part: 1000 },
             answer: false,
             due: false,
             counters: Counters::default(),
@@ -403,6 +402,6 @@ impl Schedule {
     fn sent(&mut self, now: Duration, multiplier: NonZeroU8) {
         let most = if multiplier == NonZeroU8::MIN { 900 } else { 1000 };
         self.last = Some(now);
-        self.part = 750 + self.rng.next_u32() % (most - 750 + 1);
+        self.part = self.rng.u32(750..=most);
     }
 }

@@ -12,14 +12,13 @@ use crate::config::Config;
 use crate::event::{Change, Event};
 use crate::packet::{Discriminator, Malformed, Packet, State};
 use crate::path::{Arrival, Mode, Path};
-use crate::rng::Rng;
 use crate::session::Session;
 use crate::view::View;
 
 /// The sessions of one host, or of one routing domain of it.
 #[derive(Debug)]
 pub struct Sessions {
-    rng: Rng,
+    rng: fastrand::Rng,
     table: BTreeMap<Discriminator, Session>,
     /// Who has something to send; may name a session twice.
     ready: VecDeque<Discriminator>,
@@ -77,7 +76,7 @@ impl Sessions {
     /// No sessions. The seed gives discriminators and jitter.
     pub fn new(seed: u64) -> Self {
         Self {
-            rng: Rng::new(seed),
+            rng: fastrand::Rng::with_seed(seed),
             table: BTreeMap::new(),
             ready: VecDeque::new(),
             events: VecDeque::new(),
@@ -98,12 +97,12 @@ impl Sessions {
 
         // RFC 5880 6.8.1: unique, non-zero, and better not guessed.
         let id = loop {
-            match Discriminator::new(self.rng.next_u32()) {
+            match Discriminator::new(self.rng.u32(..)) {
                 Some(id) if !self.table.contains_key(&id) => break id,
                 _ => {}
             }
         };
-        self.table.insert(id, Session::new(id, path, config, self.rng.next()));
+        self.table.insert(id, Session::new(id, path, config, self.rng.u64(..)));
         Ok(id)
     }
 

@@ -98,7 +98,6 @@ mod link;
 mod negotiation;
 mod per_family;
 mod rib;
-mod rng;
 mod router_id;
 mod session;
 mod stats;

@@ -39,7 +39,6 @@ use crate::event::{Bfd, Down, Event, Reason, Reset, Stop};
 use crate::link::Link;
 use crate::negotiation::{Negotiated, Offer};
 use crate::rib::Rib;
-use crate::rng::Rng;
 use crate::stats::Stats;
 use crate::wire::{MessageKind, Notification};
 
@@ -70,7 +69,7 @@ pub enum State {
 #[derive(Clone, Debug)]
 pub struct Session {
     config: Config,
-    rng: Rng,
+    rng: fastrand::Rng,
     state: State,
     /// When `state` was entered.
     since: Duration,
@@ -103,7 +102,7 @@ impl Session {
         timers.set(Timer::Retry, Some(now));
         Self {
             config,
-            rng: Rng::new(seed),
+            rng: fastrand::Rng::with_seed(seed),
             state: State::Idle,
             since: now,
             timers,

@@ -10,7 +10,6 @@ use crate::node::NodeHash;
 use crate::own::{Drain, Lateness, Own};
 use crate::peer::{Peer, Standing, Step};
 use crate::ring::Link;
-use crate::rng::Rng;
 use crate::roll::{Roll, Word};
 use crate::session::admit;
 use crate::stats::{PeerView, Stats, View};
@@ -45,7 +44,7 @@ pub struct Detector {
     pub(crate) stirred: bool,
     pub(crate) roll: Roll,
     lateness: Lateness,
-    pub(crate) rng: Rng,
+    pub(crate) rng: fastrand::Rng,
     next_beat: Duration,
     /// Something was heard and waits for `handle_timeout`.
     pub(crate) unjudged: Option<Duration>,
@@ -67,11 +66,11 @@ impl Detector {
     /// A detector that starts at `now` and knows nobody. Two lives of a node must not get the same
     /// `seed`: take it from the operating system.
     pub fn new(config: Config, now: Duration, seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
+        let mut rng = fastrand::Rng::with_seed(seed);
         // The highest bit stays free for refutations.
-        let own = Own::new(rng.next() >> 1);
+        let own = Own::new(rng.u64(..) >> 1);
         let interval = u64::try_from(config.timing.interval.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let phase = Duration::from_nanos(rng.next() % interval);
+        let phase = Duration::from_nanos(rng.u64(0..interval));
         Self {
             me: NodeHash::of(&config.name),
             own,
@@ -125,7 +124,7 @@ impl Detector {
         let mut joined = Vec::new();
         for (hash, name) in members {
             if !self.peers.contains_key(&hash) {
-                self.peers.insert(hash, Peer::new(name, now, self.rng.nonce()));
+                self.peers.insert(hash, Peer::new(name, now, self.rng.u64(1..)));
                 joined.push(hash);
             }
         }
@@ -418,7 +417,7 @@ impl Detector {
             self.probe(header.sender);
         }
         let session = admitted?;
-        let nonce = self.rng.nonce();
+        let nonce = self.rng.u64(1..);
         let Some(peer) = self.peers.get_mut(&header.sender) else { return Ok(()) };
         let word = Word { epoch: header.epoch, dead: false };
         if self.ring && Some(word) < peer.word {

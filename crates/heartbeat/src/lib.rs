@@ -43,7 +43,6 @@ mod node;
 mod own;
 mod peer;
 mod ring;
-mod rng;
 mod roll;
 mod session;
 mod stats;

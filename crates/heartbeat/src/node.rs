@@ -19,6 +19,15 @@ impl NodeHash {
     }
 }
 
+/// Spreads `seed` over all values. Every node must get the same from the same, so it is spelled out:
+/// one step of `splitmix64` (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+pub(crate) const fn mix(seed: u64) -> u64 {
+    let z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
 impl fmt::Debug for NodeHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

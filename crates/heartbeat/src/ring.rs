@@ -10,9 +10,8 @@
 use std::time::Duration;
 
 use crate::detector::Detector;
-use crate::node::NodeHash;
+use crate::node::{NodeHash, mix};
 use crate::peer::{Peer, Standing, Step};
-use crate::rng::Rng;
 use crate::roll::Roll;
 
 /// Up to as many members watch one another all.
@@ -72,7 +71,7 @@ fn nearest(mut members: Vec<NodeHash>, distance: impl Fn(&NodeHash) -> u64) -> V
 /// ones when the list changes a little.
 fn chords(me: NodeHash, members: &[NodeHash]) -> impl Iterator<Item = NodeHash> {
     (1..=CHORDS).filter_map(move |chord| {
-        let point = Rng::new(me.0.wrapping_mul(chord)).next();
+        let point = mix(me.0.wrapping_mul(chord));
         let others = members.iter().copied().filter(|member| *member != me);
         others.min_by_key(|member| member.0.wrapping_sub(point))
     })
@@ -159,9 +158,8 @@ impl Detector {
     /// Now and then somebody who is gone is asked whether it is back: in sum over all members about
     /// once an interval.
     pub(crate) fn knock(&mut self) {
-        let drawn = usize::try_from(self.rng.next() >> 32).unwrap_or_default();
         let members = self.peers.len().max(1);
-        if let Some(hash) = self.away.get(drawn % members).copied() {
+        if let Some(hash) = self.away.get(self.rng.usize(0..members)).copied() {
             self.probe(hash);
         }
     }

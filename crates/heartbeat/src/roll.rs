@@ -15,9 +15,8 @@ use std::time::Duration;
 
 use crate::detector::Detector;
 use crate::event::{Death, Previous};
-use crate::node::NodeHash;
+use crate::node::{NodeHash, mix};
 use crate::peer::{Inquiry, Standing, Step};
-use crate::rng::Rng;
 use crate::wire::{Bits, Entry, Mark};
 
 /// Words told with one datagram as news.
@@ -49,8 +48,8 @@ pub(crate) struct Roll {
 
 impl Word {
     fn digest(self, subject: NodeHash) -> u64 {
-        let epoch = Rng::new(self.epoch ^ u64::from(self.dead) << 63).next();
-        Rng::new(subject.0 ^ epoch).next()
+        let epoch = mix(self.epoch ^ u64::from(self.dead) << 63);
+        mix(subject.0 ^ epoch)
     }
 }
 
@@ -227,8 +226,7 @@ impl Detector {
         if differing.is_empty() {
             return;
         }
-        let drawn = usize::try_from(self.rng.next() >> 32).unwrap_or_default();
-        let Some(chosen) = differing.get(drawn % differing.len()).copied() else { return };
+        let Some(chosen) = self.rng.choice(differing) else { return };
         self.edit(chosen, |peer| {
             peer.digest = None;
             peer.outgoing.words = Some(NodeHash(0));

@@ -28,8 +28,10 @@ pub(crate) fn admit(
         if next.epoch == last.epoch {
             return if next.sequence > last.sequence { Ok(next) } else { Err(Reject::Replayed) };
         }
-        if next.epoch > last.epoch && next.epoch - last.epoch <= LEAP {
-            return Ok(next);
+        // Just below the present epoch: sent before the last refutation and overtaken by what came
+        // after it, even if it answers our nonce. A restart draws such an epoch once in 2⁴⁷ times.
+        if next.epoch.abs_diff(last.epoch) <= LEAP {
+            return if next.epoch > last.epoch { Ok(next) } else { Err(Reject::Replayed) };
         }
     }
     if header.kind == Kind::Beat && header.token == nonce {
@@ -49,6 +51,7 @@ mod tests {
     use crate::wire::{Bits, Header, Kind, Reject};
 
     const NONCE: u64 = 77;
+    const LIFE: u64 = 1 << 40;
 
     fn mk_header(kind: Kind, epoch: u64, sequence: u64, token: u64) -> Header {
         Header {
@@ -64,14 +67,16 @@ mod tests {
     }
 
     #[rstest]
-    #[case::next(Kind::Beat, 1000, 6, 0, None)]
-    #[case::gap(Kind::Probe, 1000, 60, 1, None)]
-    #[case::same(Kind::Beat, 1000, 5, 0, Some(Reject::Replayed))]
-    #[case::older(Kind::Beat, 1000, 4, 0, Some(Reject::Replayed))]
-    #[case::same_with_our_nonce(Kind::Beat, 1000, 5, NONCE, Some(Reject::Replayed))]
-    #[case::refutation(Kind::Beat, 1001, 6, 0, None)]
-    #[case::too_far(Kind::Beat, 1001 + LEAP, 6, 0, Some(Reject::Unproven))]
-    #[case::older_life(Kind::Beat, 999, 6, 0, Some(Reject::Unproven))]
+    #[case::next(Kind::Beat, LIFE, 6, 0, None)]
+    #[case::gap(Kind::Probe, LIFE, 60, 1, None)]
+    #[case::same(Kind::Beat, LIFE, 5, 0, Some(Reject::Replayed))]
+    #[case::older(Kind::Beat, LIFE, 4, 0, Some(Reject::Replayed))]
+    #[case::same_with_our_nonce(Kind::Beat, LIFE, 5, NONCE, Some(Reject::Replayed))]
+    #[case::refutation(Kind::Beat, LIFE + 1, 6, 0, None)]
+    #[case::too_far(Kind::Beat, LIFE + 1 + LEAP, 6, 0, Some(Reject::Unproven))]
+    #[case::before_a_refutation(Kind::Beat, LIFE - 1, 6, 0, Some(Reject::Replayed))]
+    #[case::overtaken_by_a_refutation(Kind::Beat, LIFE - 1, 6, NONCE, Some(Reject::Replayed))]
+    #[case::older_life(Kind::Beat, LIFE - LEAP - 1, 6, 0, Some(Reject::Unproven))]
     #[case::restart(Kind::Beat, 3, 1, NONCE, None)]
     #[case::nonce_in_a_probe_proves_nothing(Kind::Probe, 3, 1, NONCE, Some(Reject::Unproven))]
     fn a_known_life(
@@ -81,7 +86,7 @@ mod tests {
         #[case] token: u64,
         #[case] reject: Option<Reject>,
     ) {
-        let known = Some(Session { epoch: 1000, sequence: 5 });
+        let known = Some(Session { epoch: LIFE, sequence: 5 });
         let header = mk_header(kind, epoch, sequence, token);
         assert_eq!(admit(known, NONCE, &header).err(), reject);
     }

@@ -148,8 +148,8 @@ impl Membership {
             .nodes
             .iter()
             .filter(|(name, node)| node.state == State::Alive && **name != self.config.name);
-        let alive = alive.map(|(_, node)| node.address).collect();
-        for to in self.rng.choose(alive, 1) {
+        let alive: Vec<SocketAddr> = alive.map(|(_, node)| node.address).collect();
+        if let Some(to) = self.rng.choice(alive) {
             let request = wire::push_pull(false, self.records());
             let timeout = self.config.timing.tcp_timeout;
             self.start_exchange(now, to, Exchange::PushPull, &request, timeout);

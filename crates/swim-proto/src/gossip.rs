@@ -30,7 +30,7 @@ impl Membership {
             })
             .map(|(_, node)| (node.address, node.versions.checksums()))
             .collect();
-        for (to, crc) in self.rng.choose(listeners, self.config.timing.gossip_nodes) {
+        for (to, crc) in self.rng.choose_multiple(listeners, self.config.timing.gossip_nodes) {
             let mut messages = self.broadcasts_for(self.room());
             match messages.len() {
                 0 => return,

@@ -75,7 +75,6 @@ mod key;
 mod membership;
 mod node;
 mod probe;
-mod rng;
 mod rules;
 mod stats;
 mod suspicion;

@@ -16,7 +16,6 @@ use crate::graves::Graves;
 use crate::key::Nonces;
 use crate::node::{Member, Node, State, Versions};
 use crate::probe::{Probing, Relays};
-use crate::rng::Rng;
 use crate::stats::Stats;
 use crate::suspicion::Suspicion;
 use crate::wire::{self, Claim, Envelope, Message};
@@ -29,7 +28,7 @@ const MAX_QUEUED: usize = 8192;
 pub struct Membership {
     pub(crate) config: Config,
     pub(crate) envelope: Envelope,
-    pub(crate) rng: Rng,
+    pub(crate) rng: fastrand::Rng,
     pub(crate) nonces: Nonces,
     /// This node and all others, those that are gone until they are forgotten.
     pub(crate) nodes: BTreeMap<Arc<str>, Node>,
@@ -90,7 +89,7 @@ impl Membership {
     /// same `seed`: take it from the operating system.
     pub fn new(config: Config, now: Duration, seed: u64) -> Result<Self, ConfigError> {
         config.check()?;
-        let mut rng = Rng::new(seed);
+        let mut rng = fastrand::Rng::with_seed(seed);
         let timing = &config.timing;
         let own = Node {
             address: SocketAddr::new(config.address.ip().to_canonical(), config.address.port()),
@@ -117,14 +116,16 @@ impl Membership {
             graves: Graves::default(),
             broadcasts: Broadcasts::default(),
             probing: Probing::new(
-                now + rng.phase(timing.probe_interval),
-                u32::try_from(rng.next() >> 33).unwrap_or(0),
+                now + phase(&mut rng, timing.probe_interval),
+                rng.u32(..=u32::MAX >> 1),
                 timing.awareness_max_multiplier,
             ),
             relays: Relays::default(),
             exchanges: Exchanges::default(),
             next_gossip: now,
-            next_push_pull: now + rng.phase(timing.push_pull_interval) + timing.push_pull_interval,
+            next_push_pull: now
+                + phase(&mut rng, timing.push_pull_interval)
+                + timing.push_pull_interval,
             leaving: None,
             stats: Stats::default(),
             budget: Budget::new(config.limits.messages_per_second),
@@ -339,4 +340,10 @@ impl Membership {
             self.emit(Event::Departed { complete: spread });
         }
     }
+}
+
+/// A time shorter than `interval`, so that members that start together do not act together.
+fn phase(rng: &mut fastrand::Rng, interval: Duration) -> Duration {
+    let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);
+    Duration::from_nanos(rng.u64(0..nanos))
 }

@@ -217,7 +217,8 @@ impl Membership {
             })
             .map(|(_, node)| (node.address, node.versions.nacks()))
             .collect();
-        for (helper, nack) in self.rng.choose(helpers, self.config.timing.indirect_checks) {
+        for (helper, nack) in self.rng.choose_multiple(helpers, self.config.timing.indirect_checks)
+        {
             if let (true, Some(probe)) = (nack, &mut self.probing.current) {
                 probe.expected_nacks += 1;
             }

@@ -282,7 +282,7 @@ impl Membership {
 
     /// A new node goes to a random place of the ring, so that it is not always probed last.
     fn enter_ring(&mut self, name: Arc<str>) {
-        let place = self.rng.below(self.ring.len() + 1);
+        let place = self.rng.usize(..=self.ring.len());
         self.ring.push(name);
         let last = self.ring.len() - 1;
         self.ring.swap(place, last);

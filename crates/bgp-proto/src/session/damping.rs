@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::rng::Rng;
+use fastrand::Rng;
 
 /// A session that was up so long was no failure.
 pub(super) const STABLE: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ impl Damping {
                 wait
             }
         };
-        rng.jitter(wait)
+        jitter(rng, wait)
     }
 
     /// A connection stands.
@@ -67,4 +67,9 @@ impl Damping {
 
 fn doubled(first: Duration, times: u32, max: Duration) -> Duration {
     2_u32.checked_pow(times).and_then(|factor| first.checked_mul(factor)).unwrap_or(max).min(max)
+}
+
+/// Between three quarters of `period` and all of it (RFC 4271 10).
+pub(super) fn jitter(rng: &mut Rng, period: Duration) -> Duration {
+    period.saturating_mul(rng.u32(48..=64)) / 64
 }

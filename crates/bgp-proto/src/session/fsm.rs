@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::damping::{Damping, Fate, STABLE};
+use super::damping::{Damping, Fate, STABLE, jitter};
 use super::timers::Timer;
 use super::{SEND_HOLD, Session, Settling, State};
 use crate::event::{Down, Event, Reason};
@@ -79,7 +79,7 @@ impl Session {
         let hold = terms.and_then(|terms| terms.hold_time.duration()).unwrap_or_default();
         let keepalive = terms.and_then(|terms| terms.keepalive_time);
         // RFC 4271 10: jitter.
-        let keepalive = keepalive.map(|time| now.saturating_add(self.rng.jitter(time)));
+        let keepalive = keepalive.map(|time| now.saturating_add(jitter(&mut self.rng, time)));
         self.timers.set(Timer::Keepalive, keepalive);
         // RFC 9687 4: SendHoldTime.
         self.timers.set(Timer::SendHold, Some(now.saturating_add(SEND_HOLD.max(hold * 2))));

@@ -28,7 +28,7 @@ const MOST: usize = 32;
 pub(super) struct Suspects {
     open: BTreeMap<(IfIndex, Mac), Suspect>,
     proxies: BTreeMap<(IfIndex, Mac), Duration>,
-    state: u64,
+    rng: fastrand::Rng,
 }
 
 #[derive(Debug)]
@@ -51,7 +51,11 @@ pub(super) enum Verdict {
 
 impl Suspects {
     pub(super) fn new(seed: u64) -> Self {
-        Self { open: BTreeMap::new(), proxies: BTreeMap::new(), state: seed }
+        Self {
+            open: BTreeMap::new(),
+            proxies: BTreeMap::new(),
+            rng: fastrand::Rng::with_seed(seed),
+        }
     }
 
     /// An interface is gone, and all that was seen on it.
@@ -135,16 +139,15 @@ impl Suspects {
     /// An address near `ip` that probably nobody has: in its /24, or anywhere in its /64.
     fn decoy(&mut self, ip: IpAddr) -> IpAddr {
         loop {
-            let random = self.random().to_be_bytes();
             let decoy = match ip {
                 IpAddr::V4(ip) => {
                     let [a, b, c, _] = ip.octets();
                     // Neither the network nor the broadcast address of a /24.
-                    IpAddr::V4(Ipv4Addr::new(a, b, c, random[0] % 254 + 1))
+                    IpAddr::V4(Ipv4Addr::new(a, b, c, self.rng.u8(1..=254)))
                 }
                 IpAddr::V6(ip) => {
                     let mut octets = ip.octets();
-                    octets[8..].copy_from_slice(&random);
+                    octets[8..].copy_from_slice(&self.rng.u64(..).to_be_bytes());
                     IpAddr::V6(Ipv6Addr::from(octets))
                 }
             };
@@ -152,13 +155,5 @@ impl Suspects {
                 return decoy;
             }
         }
-    }
-
-    /// splitmix64.
-    fn random(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }
