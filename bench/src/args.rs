@@ -49,12 +49,34 @@ pub(crate) struct Args {
 pub(crate) enum Figure {
     /// Silent death of a node: time to a client's first answer
     Death,
+    /// The same with 10 nodes
+    DeathOfTen,
+    /// The owner's speaker is killed: time to a new client's first answer
+    Crash,
+    /// The owner loses its only link
+    Carrier,
+    /// The owner loses its link to the clients, and not the one to other speakers
+    ClientCarrier,
+    /// Two of four nodes die at once
+    Pair,
+    /// The owner's speaker is asked to end: time with no answerer, and with two
+    Terminate,
+    /// A node with 1,000 addresses dies: time until the LAN has heard of the new owner
+    Moves,
+    /// Speakers stop hearing the owner, clients do not: time with two answerers
+    Split,
     /// Service created: time until its status holds an address
     Create,
-    /// Resident memory with few Services and with 1,000
+    /// 3,000 Services exist and the controller starts, beside a bare client; restarts
+    Start,
+    /// API writes for 200 new Services, and after a label on a pool changed
+    Writes,
+    /// Resident memory with few Services, with 1,000 and with 5,000
     Memory,
-    /// Time to an ARP answer for one of 1 and of 1,000 addresses
+    /// Time to an ARP answer for one of 1, of 1,000 and of 5,000 addresses
     Arp,
+    /// ARP answers a second for one of 1, of 1,000 and of 5,000 addresses
+    Saturation,
     /// Processor time and API writes while nothing happens, 1,000 Services
     Rest,
     /// Routes of 2,000 and 5,000 Services at a router: time, processor time, memory

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use ferrolb_lab::plan::Lan;
 use ferrolb_lab::probe::neighbour;
 use ferrolb_lab::process::Process;
 use ferrolb_lab::report::complain;
-use ferrolb_lab::{Control, Error, Host, Lab, Result};
+use ferrolb_lab::{Control, Error, Host, Lab, Options, Result};
 use serde_json::{Value, json};
 
 use crate::subject::Subject;
@@ -25,12 +26,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// Writers at a time when many objects are made.
 const WRITERS: usize = 4;
 
+/// How long a controller may take for thousands of addresses.
+const MANY_PATIENCE: Duration = Duration::from_mins(5);
+
 /// Addresses outside of the LAN's own network are answered like any other.
 const CONFIGURATION: &str = "
 apiVersion: metallb.io/v1beta1
 kind: IPAddressPool
 metadata: { name: bench, namespace: metallb-system }
-spec: { addresses: [172.31.0.0/20] }
+spec: { addresses: [172.31.0.0/18] }
 ---
 apiVersion: metallb.io/v1beta1
 kind: IPAddressPool
@@ -46,12 +50,31 @@ metadata: { name: bench, namespace: metallb-system }
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) lab: Lab,
+    /// Where clients ask.
+    pub(crate) lan: Lan,
 }
 
 impl Cluster {
+    /// A lab that is there already, and its first LAN.
+    pub(crate) fn of(lab: Lab) -> Self {
+        Self { lab, lan: Lan::One }
+    }
+
     /// Builds the lab and waits until everything is ready.
     pub(crate) fn up(subject: &Subject, control: &Control) -> Result<Self> {
-        let lab = Lab::up(subject.options(control))?;
+        Self::up_with(subject, control, |_| {})
+    }
+
+    /// As [`Self::up`], in a lab of another kind; clients are on its last LAN.
+    pub(crate) fn up_with(
+        subject: &Subject,
+        control: &Control,
+        change: impl FnOnce(&mut Options),
+    ) -> Result<Self> {
+        let mut options = subject.options(control);
+        change(&mut options);
+        let lan = if options.second_lan { Lan::Two } else { Lan::One };
+        let lab = Lab::up(options)?;
         let started = lab
             .install()
             .and_then(|()| lab.api().apply_yaml(CONFIGURATION))
@@ -60,18 +83,17 @@ impl Cluster {
             lab.tails(8).iter().for_each(complain);
             return Err(error);
         }
-        Ok(Self { lab })
+        Ok(Self { lab, lan })
     }
 
-    /// As [`Self::up`], with a backend on every node.
-    pub(crate) fn up_with_backends(subject: &Subject, control: &Control) -> Result<Self> {
-        let mut cluster = Self::up(subject, control)?;
-        let nodes = cluster.lab.network().nodes();
+    /// Starts a backend on every node.
+    pub(crate) fn with_backends(mut self) -> Result<Self> {
+        let nodes = self.lab.network().nodes();
         let nodes: Vec<_> = nodes.iter().map(|node| node.name().to_owned()).collect();
         for node in &nodes {
-            cluster.lab.start_backend("default", APP, node)?;
+            self.lab.start_backend("default", APP, node)?;
         }
-        Ok(cluster)
+        Ok(self)
     }
 
     pub(crate) fn controller(&self) -> Result<Arc<Process>> {
@@ -83,7 +105,7 @@ impl Cluster {
     }
 
     pub(crate) fn client(&self) -> Result<&Host> {
-        self.lab.host("client")
+        self.lab.host(if self.lan == Lan::One { "client" } else { "client2" })
     }
 
     /// A Service in front of the backends, with an address of the LAN.
@@ -101,19 +123,11 @@ impl Cluster {
     /// each has an address. Returns all addresses of such Services.
     pub(crate) fn serve_many(&self, from: usize, to: usize) -> Result<Vec<Ipv4Addr>> {
         let api = self.lab.api();
-        thread::scope(|scope| {
-            let writers: Vec<_> = (0..WRITERS)
-                .map(|writer| {
-                    scope.spawn(move || {
-                        (from + writer..to).step_by(WRITERS).try_for_each(|n| make_one(api, n))
-                    })
-                })
-                .collect();
-            writers.into_iter().try_for_each(|writer| {
-                writer.join().unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))
-            })
+        in_parallel(from..to, WRITERS, |n| {
+            make(api, n)?;
+            api.apply(&endpoint_slice(&name(n))).map(drop)
         })?;
-        wait_until("all Services have addresses", PATIENCE, || {
+        wait_until("all Services have addresses", MANY_PATIENCE, || {
             let services = api.list("Service", "default", "labelSelector=bench%3Dmany")?;
             let addresses: Vec<Ipv4Addr> =
                 services.iter().filter_map(|service| address(service)?.parse().ok()).collect();
@@ -136,7 +150,7 @@ impl Cluster {
 
     /// Who answers three questions of the client.
     pub(crate) fn ask(&self, address: IpAddr) -> Result<BTreeSet<Mac>> {
-        neighbour::ask(self.client()?, Lan::One, address, 3, Duration::from_millis(10))
+        neighbour::ask(self.client()?, self.lan, address, 3, Duration::from_millis(10))
     }
 }
 
@@ -163,15 +177,39 @@ pub(crate) fn service(name: &str) -> Value {
     })
 }
 
-fn make_one(api: &Api, number: usize) -> Result<()> {
-    let name = format!("many-{number}");
-    let mut object = service(&name);
-    object["metadata"]["labels"] = json!({ "bench": "many" });
-    api.apply(&object)?;
-    api.apply(&endpoint_slice(&name)).map(drop)
+/// The name of one of many Services.
+pub(crate) fn name(number: usize) -> String {
+    format!("many-{number}")
 }
 
-/// The one endpoint of a Service, which nobody asks.
+/// Does the same for each of these numbers, so many at a time.
+pub(crate) fn in_parallel(
+    numbers: Range<usize>,
+    hands: usize,
+    work: impl Fn(usize) -> Result<()> + Sync,
+) -> Result<()> {
+    let work = &work;
+    thread::scope(|scope| {
+        let hands: Vec<_> = (0..hands)
+            .map(|hand| {
+                let mut numbers = numbers.clone().skip(hand).step_by(hands);
+                scope.spawn(move || numbers.try_for_each(work))
+            })
+            .collect();
+        hands.into_iter().try_for_each(|hand| {
+            hand.join().unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))
+        })
+    })
+}
+
+/// Makes one of many Services.
+pub(crate) fn make(api: &Api, number: usize) -> Result<()> {
+    let mut object = service(&name(number));
+    object["metadata"]["labels"] = json!({ "bench": "many" });
+    api.apply(&object).map(drop)
+}
+
+/// The one endpoint of a Service, which nobody asks, and without which nobody announces it.
 pub(crate) fn endpoint_slice(service: &str) -> Value {
     json!({
         "apiVersion": "discovery.k8s.io/v1",

@@ -5,15 +5,20 @@ mod arp;
 pub(crate) mod bgp;
 mod create;
 mod death;
+mod loss;
 mod memory;
+mod moves;
 mod rest;
 mod scale;
-
-pub(crate) use self::memory::resident;
+mod split;
+mod start;
+mod terminate;
+mod writes;
 
 use ferrolb_lab::report::{complain, line};
 use ferrolb_lab::{Control, Result};
 
+use self::loss::Loss;
 use crate::args::{Args, Figure};
 use crate::report::{Measure, Report};
 use crate::subject::{Subject, Subjects};
@@ -37,9 +42,39 @@ pub(crate) fn measure(args: &Args, subjects: &Subjects, report: &mut Report) -> 
             let peer = peer.map(&mut attempt).unwrap_or_default();
             report.add(ours, peer);
         };
+    let runs = args.samples(20, 3);
     if args.wants(Figure::Death) {
-        let runs = args.samples(20, 3);
-        both("silent death of a node", true, &|subject| death::measure(subject, control, runs));
+        both("silent death of a node", true, &|subject| {
+            death::measure(subject, control, death::USUAL, runs)
+        });
+    }
+    if args.wants(Figure::DeathOfTen) {
+        both("silent death of one of ten nodes", true, &|subject| {
+            death::measure(subject, control, 10, runs)
+        });
+    }
+    for (figure, loss) in [
+        (Figure::Crash, Loss::Crash),
+        (Figure::Carrier, Loss::Carrier),
+        (Figure::ClientCarrier, Loss::ClientCarrier),
+        (Figure::Pair, Loss::Pair),
+    ] {
+        if args.wants(figure) {
+            both(loss.title(), true, &|subject| loss::measure(subject, control, loss, runs));
+        }
+    }
+    if args.wants(Figure::Terminate) {
+        both("SIGTERM of the owner", true, &|subject| terminate::measure(subject, control, runs));
+    }
+    if args.wants(Figure::Moves) {
+        let (services, runs) = (args.samples(2000, 200), args.samples(5, 1));
+        both("a node with 1,000 addresses dies", true, &|subject| {
+            moves::measure(subject, control, services, runs)
+        });
+    }
+    if args.wants(Figure::Split) {
+        let runs = args.samples(5, 1);
+        both("speakers deaf to the owner", true, &|subject| split::measure(subject, control, runs));
     }
     if args.wants(Figure::Create) {
         let rounds = args.samples(100, 10);
@@ -50,8 +85,17 @@ pub(crate) fn measure(args: &Args, subjects: &Subjects, report: &mut Report) -> 
             });
         }
     }
-    if [Figure::Memory, Figure::Arp, Figure::Rest].iter().any(|figure| args.wants(*figure)) {
-        both("few and 1,000 Services", true, &|subject| scale::measure(subject, control, args));
+    if args.wants(Figure::Start) {
+        both("thousands of Services exist", true, &|subject| {
+            start::measure(subject, control, args)
+        });
+    }
+    if args.wants(Figure::Writes) && *control != Control::Embedded {
+        let services = args.samples(200, 20);
+        both("API writes", true, &|subject| writes::measure(subject, control, services));
+    }
+    if scale::FIGURES.iter().any(|figure| args.wants(*figure)) {
+        both("few and many Services", true, &|subject| scale::measure(subject, control, args));
     }
     if args.wants(Figure::Bgp) {
         both("BGP, thousands of Services", true, &|subject| bgp::measure(subject, control, args));

@@ -5,12 +5,16 @@
 //! client, or another implementation's binaries in the same lab.
 //!
 //! ```text
-//!  main ── figures/{death, create, scale, arp, memory, rest, bgp} ──▶ Measure ──▶ report: table, JSON
-//!     │                     └── cluster: a lab with a subject's processes and many Services
+//!  main ── figures/… ──▶ Measure ──▶ report: table, JSON
+//!     │        │  Layer 2: death, loss, terminate, moves, split; scale of arp, memory, rest
+//!     │        │  controller: create, start, writes
+//!     │        │  BGP: bgp
+//!     │        └── cluster: a lab with a subject's processes and many Services
 //!     └── soak: faults for minutes, with what must hold all the time; soak/bfd: busy processors
 //! ```
 
 mod args;
+mod audit;
 mod cluster;
 mod figures;
 mod report;
@@ -18,6 +22,7 @@ mod sample;
 mod soak;
 mod subject;
 mod tail;
+mod usage;
 
 use std::process::ExitCode;
 

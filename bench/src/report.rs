@@ -1,6 +1,5 @@
 //! What was measured: one table for people, one file with every sample for machines.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -19,7 +18,7 @@ pub(crate) struct Measure {
     pub(crate) value: f64,
     pub(crate) raw: Vec<f64>,
     pub(crate) beside: Option<Beside>,
-    pub(crate) at_most: Option<AtMost>,
+    pub(crate) targets: Vec<Target>,
     /// What to give `bench` to measure it again.
     pub(crate) command: &'static str,
 }
@@ -32,15 +31,24 @@ pub(crate) struct Beside {
     pub(crate) raw: Vec<f64>,
 }
 
-/// The most it may be.
+/// What it is to be.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) enum AtMost {
+pub(crate) enum Target {
+    AtMost(Limit),
+    AtLeast(Limit),
+}
+
+/// A number, or where it follows from.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) enum Limit {
     /// This much.
     Value(f64),
     /// So many times what stands beside it.
     TimesBeside(f64),
+    /// So many times the peer's.
+    TimesPeer(f64),
     /// So many times the peer's; without a peer, so many times what stands beside it.
-    TimesPeer(f64, f64),
+    TimesPeerOrBeside(f64, f64),
 }
 
 /// A measure of ours, and a peer's.
@@ -48,6 +56,8 @@ pub(crate) enum AtMost {
 struct Row {
     ours: Measure,
     peer: Option<Measure>,
+    /// What became of each target, in words.
+    verdicts: Vec<String>,
 }
 
 /// All rows of a run.
@@ -67,7 +77,7 @@ impl Measure {
         value: f64,
     ) -> Self {
         let figure = figure.into();
-        Self { figure, unit, value, raw: vec![value], beside: None, at_most: None, command }
+        Self { figure, unit, value, raw: vec![value], beside: None, targets: Vec::new(), command }
     }
 
     /// A quantile of samples.
@@ -84,8 +94,14 @@ impl Measure {
         Self { raw, ..Self::new(command, format!("{figure}, {name}"), unit, value) }
     }
 
-    pub(crate) fn at_most(self, at_most: AtMost) -> Self {
-        Self { at_most: Some(at_most), ..self }
+    pub(crate) fn at_most(mut self, limit: Limit) -> Self {
+        self.targets.push(Target::AtMost(limit));
+        self
+    }
+
+    pub(crate) fn at_least(mut self, limit: Limit) -> Self {
+        self.targets.push(Target::AtLeast(limit));
+        self
     }
 
     /// The same quantile of what was measured beside it.
@@ -112,7 +128,7 @@ impl Report {
         let mut peer = peer;
         self.rows.extend(ours.into_iter().map(|ours| {
             let place = peer.iter().position(|peer| peer.figure == ours.figure);
-            Row { peer: place.map(|place| peer.swap_remove(place)), ours }
+            Row::new(ours, place.map(|place| peer.swap_remove(place)))
         }));
     }
 
@@ -126,7 +142,7 @@ impl Report {
             "ratio",
             "peer",
             "ratio",
-            "at most",
+            "target",
             "samples",
             "command",
         ]);
@@ -153,6 +169,12 @@ impl Report {
 }
 
 impl Row {
+    fn new(ours: Measure, peer: Option<Measure>) -> Self {
+        let verdicts = ours.targets.iter();
+        let verdicts = verdicts.filter_map(|target| Self::verdict(&ours, peer.as_ref(), *target));
+        Self { verdicts: verdicts.collect(), ours, peer }
+    }
+
     fn cells(&self) -> [String; 9] {
         let ours = &self.ours;
         let number = |value: f64| format!("{} {}", short(value), ours.unit);
@@ -168,7 +190,7 @@ impl Row {
             ratio(beside.map(|beside| beside.value)).unwrap_or_default(),
             self.peer.as_ref().map(Self::peer_cell).unwrap_or_default(),
             ratio(peer).unwrap_or_default(),
-            self.limit().unwrap_or_default(),
+            self.verdicts.join("\n"),
             ours.raw.len().to_string(),
             format!("bench {}", ours.command),
         ]
@@ -183,22 +205,27 @@ impl Row {
         }
     }
 
-    /// The most it may be in this run, and whether it is more.
-    fn limit(&self) -> Option<String> {
-        let beside = self.ours.beside.as_ref().map(|beside| beside.value);
-        let peer = self.peer.as_ref().map(|peer| peer.value);
-        let limit = match self.ours.at_most? {
-            AtMost::Value(value) => value,
-            AtMost::TimesBeside(times) => times * beside?,
-            AtMost::TimesPeer(times, or) => {
+    fn verdict(ours: &Measure, peer: Option<&Measure>, target: Target) -> Option<String> {
+        let (words, limit) = match target {
+            Target::AtMost(limit) => ("≤", limit),
+            Target::AtLeast(limit) => ("≥", limit),
+        };
+        let beside = ours.beside.as_ref().map(|beside| beside.value);
+        let peer = peer.map(|peer| peer.value);
+        let limit = match limit {
+            Limit::Value(value) => value,
+            Limit::TimesBeside(times) => times * beside?,
+            Limit::TimesPeer(times) => times * peer?,
+            Limit::TimesPeerOrBeside(times, or) => {
                 peer.map(|peer| times * peer).or(beside.map(|beside| or * beside))?
             }
         };
-        let mut text = short(limit);
         // Not a number is no success.
-        let kept = self.ours.value <= limit;
-        let _ = write!(text, " {}", if kept { "kept" } else { "MISSED" });
-        Some(text)
+        let kept = match target {
+            Target::AtMost(_) => ours.value <= limit,
+            Target::AtLeast(_) => ours.value >= limit,
+        };
+        Some(format!("{words} {} {}", short(limit), if kept { "kept" } else { "MISSED" }))
     }
 }
 
@@ -224,28 +251,32 @@ mod tests {
         samples
     }
 
-    fn mk_row(value: f64, at_most: AtMost, peer: Option<f64>) -> Row {
+    fn mk_row(value: f64, target: Target, peer: Option<f64>) -> Row {
         let measure = |value| Measure::new("arp", "answer", "µs", value);
-        Row {
-            ours: measure(value).beside("kernel", &mk_samples(&[20.0]), 50).at_most(at_most),
-            peer: peer.map(measure),
-        }
+        let ours = measure(value).beside("kernel", &mk_samples(&[20.0]), 50);
+        Row::new(Measure { targets: vec![target], ..ours }, peer.map(measure))
     }
 
+    use Limit::{TimesBeside, TimesPeer, TimesPeerOrBeside, Value};
+    use Target::{AtLeast, AtMost};
+
     #[rstest]
-    #[case::value_kept(14.0, AtMost::Value(15.0), None, "15.0 kept")]
-    #[case::value_missed(16.0, AtMost::Value(15.0), None, "15.0 MISSED")]
-    #[case::times_beside(51.0, AtMost::TimesBeside(2.5), None, "50.0 MISSED")]
-    #[case::times_peer(48.0, AtMost::TimesPeer(0.5, 2.0), Some(96.0), "48.0 kept")]
-    #[case::no_peer(41.0, AtMost::TimesPeer(0.5, 2.0), None, "40.0 MISSED")]
-    #[case::nothing_measured(f64::NAN, AtMost::Value(15.0), None, "15.0 MISSED")]
-    fn limits_are_judged(
+    #[case::value_kept(14.0, AtMost(Value(15.0)), None, "≤ 15.0 kept")]
+    #[case::value_missed(16.0, AtMost(Value(15.0)), None, "≤ 15.0 MISSED")]
+    #[case::times_beside(51.0, AtMost(TimesBeside(2.5)), None, "≤ 50.0 MISSED")]
+    #[case::times_peer(48.0, AtMost(TimesPeerOrBeside(0.5, 2.0)), Some(96.0), "≤ 48.0 kept")]
+    #[case::no_peer(41.0, AtMost(TimesPeerOrBeside(0.5, 2.0)), None, "≤ 40.0 MISSED")]
+    #[case::no_peer_nothing_to_say(41.0, AtLeast(TimesPeer(4.0)), None, "")]
+    #[case::at_least(41.0, AtLeast(TimesPeer(4.0)), Some(10.0), "≥ 40.0 kept")]
+    #[case::too_little(13.0, AtLeast(TimesBeside(0.7)), None, "≥ 14.0 MISSED")]
+    #[case::nothing_measured(f64::NAN, AtMost(Value(15.0)), None, "≤ 15.0 MISSED")]
+    fn targets_are_judged(
         #[case] value: f64,
-        #[case] at_most: AtMost,
+        #[case] target: Target,
         #[case] peer: Option<f64>,
         #[case] expected: &str,
     ) {
-        assert_eq!(mk_row(value, at_most, peer).limit().as_deref(), Some(expected));
+        assert_eq!(mk_row(value, target, peer).verdicts.join(" "), expected);
     }
 
     #[test]

@@ -19,6 +19,11 @@ impl Samples {
         self.push(time.as_secs_f64() * 1e6);
     }
 
+    /// The latest; not a number when there is none.
+    pub(crate) fn last(&self) -> f64 {
+        self.0.last().copied().unwrap_or(f64::NAN)
+    }
+
     pub(crate) fn raw(&self) -> &[f64] {
         &self.0
     }

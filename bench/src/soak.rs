@@ -28,8 +28,8 @@ use ferrolb_lab::{Control, Result};
 use self::fault::Fault;
 use crate::args::Args;
 use crate::cluster::{Cluster, address, broken};
-use crate::figures::resident;
 use crate::subject::Subject;
+use crate::usage::resident;
 
 /// Services that are looked at; they carry traffic.
 const SERVICES: usize = 6;
@@ -50,7 +50,7 @@ const WARM_UP: usize = 3;
 
 /// Builds a lab and torments it for so long; the exit status says whether everything held.
 pub(crate) fn run(subject: &Subject, control: &Control, args: &Args) -> Result<ExitCode> {
-    let cluster = Cluster::up_with_backends(subject, control)?;
+    let cluster = Cluster::up(subject, control)?.with_backends()?;
     let addresses = (0..SERVICES).map(|number| cluster.serve(&format!("soak-{number}")));
     let addresses: Vec<IpAddr> = addresses.collect::<Result<_>>()?;
     cluster.serve_many(0, CROWD)?;

@@ -16,7 +16,7 @@ use ferrolb_lab::{Error, Host, Lab, Result};
 use ferrolb_sys::{Filter, PacketSocket, Waker, links, wait};
 
 use crate::cluster::{Cluster, PATIENCE, broken};
-use crate::report::{AtMost, Measure};
+use crate::report::{Limit, Measure};
 use crate::sample::Samples;
 
 /// The time after which a question counts as not answered.
@@ -26,6 +26,52 @@ const LOST: Duration = Duration::from_millis(100);
 /// and none, which shows the way itself, with warm caches and the processor awake.
 const PAUSES: [(&str, Duration); 2] =
     [("", Duration::from_millis(1)), (", without pause", Duration::ZERO)];
+
+/// Questions under way at a time, when as many as possible are asked.
+const IN_FLIGHT: usize = 64;
+
+/// How long as many as possible are asked.
+const FLOOD: Duration = Duration::from_secs(5);
+
+/// A frame takes so long at most before its place is given to another.
+const STALLED: Duration = Duration::from_millis(20);
+
+/// As many questions as are answered, 64 under way; beside it the same asked of a node's kernel.
+pub(super) fn saturate(cluster: &Cluster, addresses: &[Ipv4Addr], runs: usize) -> Result<Measure> {
+    let client = cluster.client()?;
+    for address in addresses.iter().take(1).chain(addresses.last()) {
+        cluster.wait_for_owner((*address).into())?;
+    }
+    let (mut service, mut kernel) = (Samples::default(), Samples::default());
+    client.netns.inside(|| -> Result<()> {
+        let prober = Prober::open(client)?;
+        let own = prober.owner(&cluster.lab, addresses[0])?;
+        for _ in 0..runs {
+            service.push(prober.flood(addresses)?);
+            kernel.push(prober.flood(&[own])?);
+        }
+        Ok(())
+    })??;
+    let figure = format!("ARP answers for one of {}, {IN_FLIGHT} in flight", addresses.len());
+    Ok(Measure::of("saturation", &figure, "/s", &service, 50).beside("kernel", &kernel, 50))
+}
+
+/// A client's question for an address.
+pub(super) fn question(client: &Host, target: Ipv4Addr) -> Result<FrameBuf> {
+    let IpAddr::V4(address) = client.address(Lan::One, Family::V4) else {
+        return Err(broken("the client has no IPv4 address"));
+    };
+    let mut frame = FrameBuf::new();
+    let packet = arp::Packet {
+        operation: arp::REQUEST,
+        sender_mac: client.mac(Lan::One),
+        sender_ip: address,
+        target_mac: Mac::ZERO,
+        target_ip: target,
+    };
+    packet.write(Mac::BROADCAST, &mut frame);
+    Ok(frame)
+}
 
 pub(super) fn measure(
     cluster: &Cluster,
@@ -62,7 +108,7 @@ impl Answers {
                 percent,
             )
         };
-        let mut measures = vec![of(50).at_most(AtMost::TimesBeside(2.5)), of(99)];
+        let mut measures = vec![of(50).at_most(Limit::TimesBeside(2.5)), of(99)];
         if self.lost > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a count of some thousands")]
             let lost = self.lost as f64;
@@ -109,27 +155,60 @@ fn probe(
 }
 
 /// A packet socket on the client, and who it is.
-struct Prober {
+struct Prober<'a> {
     socket: PacketSocket,
     waker: Waker,
-    address: Ipv4Addr,
+    client: &'a Host,
     mac: Mac,
 }
 
-impl Prober {
-    fn open(client: &Host) -> Result<Self> {
+impl<'a> Prober<'a> {
+    fn open(client: &'a Host) -> Result<Self> {
         let name = Lan::One.interface();
-        let IpAddr::V4(address) = client.address(Lan::One, Family::V4) else {
-            return Err(broken("the client has no IPv4 address"));
-        };
         let link = links().map_err(sys)?.into_iter().find(|link| link.name == name);
         let index = link.ok_or_else(|| Error::unknown("interface", name, []))?.index;
         Ok(Self {
             socket: PacketSocket::open(index, name, Filter::Arp).map_err(sys)?,
             waker: Waker::new().map_err(sys)?,
-            address,
+            client,
             mac: client.mac(Lan::One),
         })
+    }
+
+    /// Answers a second, when a new question follows each answer.
+    fn flood(&self, targets: &[Ipv4Addr]) -> Result<f64> {
+        let frames = targets.iter().map(|target| question(self.client, *target));
+        let frames = frames.collect::<Result<Vec<_>>>()?;
+        let mut next = frames.iter().cycle();
+        let mut buffer = [0u8; 128];
+        while self.socket.recv(&mut buffer).map_err(sys)?.is_some() {}
+        let (mut in_flight, mut answers) = (0, 0_u32);
+        let start = Instant::now();
+        while start.elapsed() < FLOOD {
+            for frame in next.by_ref().take(IN_FLIGHT - in_flight) {
+                self.socket.send(frame.as_bytes()).map_err(sys)?;
+                in_flight += 1;
+            }
+            let ready = wait(&[self.socket.as_fd()], &self.waker, Some(STALLED)).map_err(sys)?;
+            while in_flight > 0
+                && let Some(received) = self.socket.recv(&mut buffer).map_err(sys)?
+            {
+                if self.is_answer(&buffer[..received.len]) {
+                    in_flight -= 1;
+                    answers += 1;
+                }
+            }
+            if !ready.readable(0) {
+                in_flight = 0;
+            }
+        }
+        Ok(f64::from(answers) / start.elapsed().as_secs_f64())
+    }
+
+    fn is_answer(&self, frame: &[u8]) -> bool {
+        let Ok((header, body)) = eth::Header::decode(frame) else { return false };
+        let packet = arp::Packet::decode(body);
+        header.destination == self.mac && packet.is_ok_and(|packet| packet.operation == arp::REPLY)
     }
 
     /// The own address of the node that answers for another one; waits until there is one.
@@ -151,15 +230,7 @@ impl Prober {
         let mut buffer = [0u8; 128];
         // What came late or unasked.
         while self.socket.recv(&mut buffer).map_err(sys)?.is_some() {}
-        let mut frame = FrameBuf::new();
-        let question = arp::Packet {
-            operation: arp::REQUEST,
-            sender_mac: self.mac,
-            sender_ip: self.address,
-            target_mac: Mac::ZERO,
-            target_ip: target,
-        };
-        question.write(Mac::BROADCAST, &mut frame);
+        let frame = question(self.client, target)?;
         let start = Instant::now();
         self.socket.send(frame.as_bytes()).map_err(sys)?;
         loop {

@@ -19,12 +19,12 @@ use ferrolb_lab::{Control, Result};
 use serde_json::json;
 
 use self::rig::Rig;
-use super::rest::cpu_seconds;
 use crate::args::Args;
 use crate::cluster::{address, broken};
-use crate::report::{AtMost, Measure};
+use crate::report::{Limit, Measure};
 use crate::sample::Samples;
 use crate::subject::Subject;
+use crate::usage::cpu_seconds;
 
 /// Numbers of Services, and within how many seconds of the speaker's start their routes are there.
 const SCALES: [(usize, f64, f64); 2] = [(2000, 1.0, 20.0), (5000, 2.0, 30.0)];
@@ -52,7 +52,7 @@ pub(super) fn measure(subject: &Subject, control: &Control, args: &Args) -> Resu
         let resident = rig.speaker()?.resident()?;
         measures.push(
             of(*services, "resident memory of the speaker", "MB", megabytes_of(resident))
-                .at_most(AtMost::Value(*megabytes)),
+                .at_most(Limit::Value(*megabytes)),
         );
         measures.extend(labels(&rig, *services, FEW_LABELS.min(*services))?);
         if *services >= MANY_LABELS {
@@ -90,7 +90,7 @@ fn start(rig: &Rig, services: usize, limit: f64, rounds: usize) -> Result<Vec<Me
     let figure = |what: &str| format!("{services} routes: {what}");
     let whole = figure("speaker started → last prefix at the router");
     Ok(vec![
-        Measure::of("bgp", &whole, "s", &time, 50).at_most(AtMost::Value(limit)),
+        Measure::of("bgp", &whole, "s", &time, 50).at_most(Limit::Value(limit)),
         Measure::of("bgp", &whole, "s", &time, 100),
         Measure::of("bgp", &figure("CPU of the speaker until then"), "s", &cpu, 50),
     ])
@@ -127,7 +127,7 @@ fn one_more(rig: &Rig, services: usize, rounds: usize) -> Result<Vec<Measure>> {
     );
     Ok(vec![
         Measure::of("bgp", &whole_name, "ms", &whole, 50),
-        Measure::of("bgp", &whole_name, "ms", &whole, 100).at_most(AtMost::Value(200.0)),
+        Measure::of("bgp", &whole_name, "ms", &whole, 100).at_most(Limit::Value(200.0)),
         Measure::of("bgp", &told_name, "ms", &told, 50),
         Measure::of("bgp", &told_name, "ms", &told, 100),
     ])
@@ -151,9 +151,9 @@ fn labels(rig: &Rig, services: usize, changes: usize) -> Result<Vec<Measure>> {
     // What the change of one costs at most, and a hundred for nothing.
     let limit = if changes == FEW_LABELS { 0.05 } else { 1e-3 * count(changes) };
     Ok(vec![
-        cpu.at_most(AtMost::Value(limit)),
-        of(services, &figure("bytes on the wire"), "B", bytes).at_most(AtMost::Value(0.0)),
-        of(services, &figure("updates at the router"), "", updates).at_most(AtMost::Value(0.0)),
+        cpu.at_most(Limit::Value(limit)),
+        of(services, &figure("bytes on the wire"), "B", bytes).at_most(Limit::Value(0.0)),
+        of(services, &figure("updates at the router"), "", updates).at_most(Limit::Value(0.0)),
     ])
 }
 

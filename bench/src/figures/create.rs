@@ -17,7 +17,7 @@ use ferrolb_lab::{Control, Result};
 use serde_json::json;
 
 use crate::cluster::{Cluster, address, broken, service};
-use crate::report::{AtMost, Measure};
+use crate::report::{Limit, Measure};
 use crate::sample::Samples;
 use crate::subject::Subject;
 
@@ -93,7 +93,7 @@ impl Times {
         };
         let median = match control {
             // Half of a peer's time, or else what two requests take.
-            Control::Real(_) => from_answer(50).at_most(AtMost::TimesPeer(0.5, 2.0)),
+            Control::Real(_) => from_answer(50).at_most(Limit::TimesPeerOrBeside(0.5, 2.0)),
             // Requests that cost next to nothing are no measure for what a cluster waits for.
             Control::Embedded => from_answer(50),
         };

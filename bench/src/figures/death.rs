@@ -20,9 +20,12 @@ use ferrolb_lab::{Control, Result};
 use jiff::Timestamp;
 
 use crate::cluster::{Cluster, PATIENCE, broken};
-use crate::report::{AtMost, Measure};
+use crate::report::{Limit, Measure};
 use crate::sample::Samples;
 use crate::subject::Subject;
+
+/// Nodes of a lab, if nothing else is said.
+pub(super) const USUAL: u8 = 3;
 
 const QUESTION_PERIOD: Duration = Duration::from_millis(10);
 const PROBES_PER_SECOND: u32 = 200;
@@ -40,8 +43,14 @@ struct Deaths {
     take_over: Samples,
 }
 
-pub(super) fn measure(subject: &Subject, control: &Control, runs: usize) -> Result<Vec<Measure>> {
-    let cluster = Cluster::up_with_backends(subject, control)?;
+pub(super) fn measure(
+    subject: &Subject,
+    control: &Control,
+    nodes: u8,
+    runs: usize,
+) -> Result<Vec<Measure>> {
+    let cluster =
+        Cluster::up_with(subject, control, |options| options.nodes = nodes)?.with_backends()?;
     let address = cluster.serve("death")?;
     let mut deaths = Deaths::default();
     for run in 1..=runs {
@@ -52,17 +61,19 @@ pub(super) fn measure(subject: &Subject, control: &Control, runs: usize) -> Resu
             line(format_args!("   {run}/{runs}: {last:.0} ms"));
         }
     }
-    let of = |figure, samples, percent| Measure::of("death", figure, "ms", samples, percent);
-    let limit = AtMost::Value(1000.0);
-    let mut measures = vec![
-        of("silent death → new client's first ARP answer", &deaths.new_client, 50).at_most(limit),
-        of("silent death → new client's first ARP answer", &deaths.new_client, 100).at_most(limit),
-        of("silent death → first UDP probe answered", &deaths.known_client, 50).at_most(limit),
-        of("silent death → first UDP probe answered", &deaths.known_client, 100).at_most(limit),
-    ];
-    if !deaths.detection.raw().is_empty() {
-        for percent in [50, 100] {
-            measures.push(of("silent death → detected", &deaths.detection, percent));
+    let command = if nodes == USUAL { "death" } else { "death-of-ten" };
+    let of = |figure: &str, samples, percent| {
+        let figure = format!("silent death, {nodes} nodes: {figure}");
+        Measure::of(command, &figure, "ms", samples, percent)
+    };
+    let mut measures = Vec::new();
+    for (percent, limit) in [(50, 600.0), (100, 1000.0)] {
+        let limit = Limit::Value(limit);
+        let new_client = of("new client's first ARP answer", &deaths.new_client, percent);
+        let known_client = of("first UDP probe answered", &deaths.known_client, percent);
+        measures.extend([new_client.at_most(limit), known_client.at_most(limit)]);
+        if !deaths.detection.raw().is_empty() {
+            measures.push(of("detected", &deaths.detection, percent));
             measures.push(of("detected → first ARP answer", &deaths.take_over, percent));
         }
     }

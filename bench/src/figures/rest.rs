@@ -1,18 +1,20 @@
 //! At rest: nothing happens for a while. Who still uses the processor, who still writes to the API?
 
-use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ferrolb_lab::process::Process;
-use ferrolb_lab::{Error, Result};
+use ferrolb_lab::Result;
 
-use crate::cluster::{Cluster, PATIENCE, broken};
-use crate::report::{AtMost, Measure};
+use crate::cluster::{Cluster, broken};
+use crate::report::{Limit, Measure};
+use crate::usage::cpu_seconds;
 
 /// The time without a write after which a cluster counts as quiet: longer than speakers repeat
 /// themselves on the wire.
-const QUIET: Duration = Duration::from_secs(6);
+pub(super) const QUIET: Duration = Duration::from_secs(6);
+
+/// By then everybody has told what thousands of Services gave him to tell.
+const LIMIT: Duration = Duration::from_mins(10);
 
 pub(super) fn measure(cluster: &Cluster, seconds: usize) -> Result<Vec<Measure>> {
     let (controller, speakers) = (cluster.controller()?, cluster.speakers()?);
@@ -33,12 +35,12 @@ pub(super) fn measure(cluster: &Cluster, seconds: usize) -> Result<Vec<Measure>>
         let figure = format!("at rest, 1,000 Services, {seconds} s: {what}");
         Measure::new("rest", figure, unit, value)
     };
-    let limit = AtMost::Value(0.1);
+    let limit = Limit::Value(0.1);
     Ok(vec![
         of("CPU, controller", "s", controller).at_most(limit),
         of("CPU, busiest speaker", "s", busiest).at_most(limit),
         of("CPU, controller and all speakers", "s", controller + speakers.iter().sum::<f64>()),
-        of("API writes", "", writes).at_most(AtMost::Value(0.0)),
+        of("API writes", "", writes).at_most(Limit::Value(0.0)),
     ])
 }
 
@@ -47,8 +49,8 @@ pub(super) fn wait_until_quiet(cluster: &Cluster) -> Result<()> {
     let start = Instant::now();
     let (mut last, mut since) = (writes(cluster)?, Instant::now());
     while since.elapsed() < QUIET {
-        if start.elapsed() > PATIENCE {
-            return Err(broken(format!("somebody still writes to the API after {PATIENCE:?}")));
+        if start.elapsed() > LIMIT {
+            return Err(broken(format!("somebody still writes to the API after {LIMIT:?}")));
         }
         thread::sleep(Duration::from_millis(500));
         let now = writes(cluster)?;
@@ -86,17 +88,6 @@ fn write_count(line: &str) -> Option<f64> {
     let is_write = ["POST", "PUT", "PATCH", "DELETE", "APPLY"].contains(&label("verb")?);
     let aside = label("resource").is_some_and(|resource| ASIDE.contains(&resource));
     (is_write && !aside).then(|| value.trim().parse().ok()).flatten()
-}
-
-/// Processor time of all threads so far, exact to the nanosecond (`/proc/PID/stat` counts in 10 ms).
-pub(super) fn cpu_seconds(process: &Process) -> Result<f64> {
-    let folder = format!("/proc/{}/task", process.pid());
-    let threads = fs::read_dir(&folder).map_err(Error::io(folder))?;
-    let nanoseconds = threads.flatten().filter_map(|thread| {
-        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<f64>().ok()
-    });
-    Ok(nanoseconds.sum::<f64>() / 1e9)
 }
 
 #[cfg(test)]

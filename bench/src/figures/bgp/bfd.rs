@@ -18,7 +18,7 @@ use ferrolb_lab::report::line;
 
 use super::pair::Pair;
 use super::routes::RouteWatch;
-use crate::report::{AtMost, Measure};
+use crate::report::{Limit, Measure};
 use crate::sample::Samples;
 use crate::subject::Subject;
 use crate::tail::Tail;
@@ -93,7 +93,7 @@ impl Times {
                 let ours = Measure::of("bfd", &ours, "ms", &self.ours, percent);
                 [
                     ours.beside("the other router", &self.theirs, percent)
-                        .at_most(AtMost::Value(longest)),
+                        .at_most(Limit::Value(longest)),
                     Measure::of("bfd", &of_us, "ms", &self.of_us, percent),
                 ]
             })

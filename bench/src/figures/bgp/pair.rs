@@ -51,7 +51,7 @@ impl Pair {
         let mut lab = Lab::up(options)?;
         let (bird, frr) = (lab.add_router(Software::Bird)?, lab.add_router(Software::Frr)?);
         let service = IpAddr::from([198, 18, 0, 1]);
-        let pair = Self { bird, frr, service, cluster: Cluster { lab } };
+        let pair = Self { bird, frr, service, cluster: Cluster::of(lab) };
         if let Err(error) = pair.begin() {
             pair.cluster.lab.tails(8).iter().for_each(complain);
             return Err(error);

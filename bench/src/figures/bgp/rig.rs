@@ -16,8 +16,8 @@ use serde_json::json;
 use super::routes::RouteWatch;
 use super::until;
 use crate::cluster::{Cluster, PATIENCE, broken, endpoint_slice, service};
-use crate::figures::rest::cpu_seconds;
 use crate::subject::Subject;
+use crate::usage::cpu_seconds;
 
 /// The cluster's AS and the router's.
 const ASN: u32 = 64_512;
@@ -56,7 +56,7 @@ impl Rig {
     pub(super) fn up(subject: &Subject, control: &Control) -> Result<Self> {
         let mut lab = Lab::up(Options { nodes: 1, ..subject.options(control) })?;
         let router = lab.add_router(Software::Bird)?;
-        let rig = Self { router, cluster: Cluster { lab } };
+        let rig = Self { router, cluster: Cluster::of(lab) };
         if let Err(error) = rig.begin() {
             rig.cluster.lab.tails(8).iter().for_each(complain);
             return Err(error);
