@@ -87,6 +87,8 @@ pub(crate) enum Figure {
     Soak,
     /// Not a figure: BFD beside eight busy loops; no session may flap
     SoakBfd,
+    /// Not a figure: ten nodes beside eight busy loops, 5 % loss; nobody may be taken for dead who lives
+    SoakStarved,
 }
 
 impl Args {

@@ -10,9 +10,11 @@
 
 pub(crate) mod bfd;
 mod fault;
+pub(crate) mod starved;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,8 +24,9 @@ use ferrolb_lab::api::wait_until;
 use ferrolb_lab::plan::Lan;
 use ferrolb_lab::probe::neighbour::Watch;
 use ferrolb_lab::probe::traffic::Traffic;
+use ferrolb_lab::process::{Process, Spec};
 use ferrolb_lab::report::{complain, line};
-use ferrolb_lab::{Control, Result};
+use ferrolb_lab::{Control, FOLDER, Host, Result};
 
 use self::fault::Fault;
 use crate::args::Args;
@@ -99,6 +102,28 @@ pub(crate) fn run(subject: &Subject, control: &Control, args: &Args) -> Result<E
         if sound { "sound" } else { "BROKEN" }
     ));
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A program on a host that never rests.
+pub(crate) fn busy(host: &Host, number: usize) -> Result<Process> {
+    let name = format!("busy-{number}");
+    Process::start(Spec {
+        log: Path::new(FOLDER).join("logs").join(&name),
+        name,
+        host: host.clone(),
+        argv: ["sh", "-c", "while :; do :; done"].map(str::to_owned).into(),
+        environment: Vec::new(),
+        confinement: None,
+    })
+}
+
+/// A number below `sides` (splitmix64).
+fn roll(seed: &mut u64, sides: usize) -> usize {
+    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *seed;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    usize::try_from((z ^ (z >> 31)) % sides.max(1) as u64).unwrap_or_default()
 }
 
 struct Soak {

@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ferrolb_lab::process::{Process, Spec};
+use ferrolb_lab::Result;
 use ferrolb_lab::report::line;
-use ferrolb_lab::{FOLDER, Result};
 
+use super::busy;
 use crate::figures::bgp::pair::Pair;
 use crate::subject::Subject;
 use crate::tail::Tail;
@@ -40,7 +40,9 @@ pub(crate) fn run(subject: &Subject, duration: Duration) -> Result<ExitCode> {
     let pair = Pair::up(subject)?;
     pair.configure(INTERVAL)?;
     let mut log = Tail::of(pair.speaker()?.name())?;
-    let busy = (0..BUSY).map(|number| busy(&pair, number)).collect::<Result<Vec<_>>>()?;
+    let busy = (0..BUSY)
+        .map(|number| busy(pair.cluster.lab.host("node1")?, number))
+        .collect::<Result<Vec<_>>>()?;
     line(format_args!("soak: BFD 3 x {INTERVAL} ms beside {BUSY} busy loops, {duration:?}"));
     let (mut flaps, mut routers_up) = (Flaps::default(), true);
     let (begun, mut minute) = (Instant::now(), 1);
@@ -74,16 +76,4 @@ pub(crate) fn run(subject: &Subject, duration: Duration) -> Result<ExitCode> {
         if sound { "sound" } else { "BROKEN" }
     ));
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn busy(pair: &Pair, number: usize) -> Result<Process> {
-    let name = format!("busy-{number}");
-    Process::start(Spec {
-        log: std::path::Path::new(FOLDER).join("logs").join(&name),
-        name,
-        host: pair.cluster.lab.host("node1")?.clone(),
-        argv: ["sh", "-c", "while :; do :; done"].map(str::to_owned).into(),
-        environment: Vec::new(),
-        confinement: None,
-    })
 }

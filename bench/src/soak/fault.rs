@@ -9,6 +9,7 @@ use ferrolb_lab::fault::Cable;
 use ferrolb_lab::plan::Lan;
 use ferrolb_lab::process::Signal;
 
+use super::roll;
 use crate::cluster::Cluster;
 
 /// The grace of the speaker's manifest.
@@ -111,15 +112,6 @@ impl fmt::Display for Fault {
         };
         f.pad(&text)
     }
-}
-
-/// A number below `sides` (splitmix64).
-fn roll(seed: &mut u64, sides: usize) -> usize {
-    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *seed;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    usize::try_from((z ^ (z >> 31)) % sides.max(1) as u64).unwrap_or_default()
 }
 
 #[cfg(test)]
