@@ -76,17 +76,31 @@ Routers wait for us to dial in every row: a speaker has no listener yet, so that
 const TAIL: &str = "
 ## What routers are particular about
 
-| Router | What it does | What follows |
-|---|---|---|
-| FRR from 7.4 on | takes nothing from eBGP neighbours it has no policy for | give it one, or `no bgp ebgp-requires-policy`; the routers above have the latter |
-| FRR | wants the first AS of a path to be the one in OPEN | holds with `localASN` as well |
-| FRR 8.4 | takes an IPv6 route with a link-local next hop for withdrawn, for good, if the session came up before zebra told bgpd of its interfaces | after a start of FRR in which that happens: `clear bgp * in` |
-| BIRD | refuses an external next hop that is on no network of its own | ours is the session's own address, or one of the same interface |
-| BIRD | waits 5 s before it dials, and a minute or more after an error | we dial, at once and after `connectTime` |
-| GoBGP | says goodbye when it is terminated, so that nothing is kept | the session is back as soon as it listens again |
-| Any | may have its port 179 taken by another speaker of the node | we dial from any port and do not listen |
-| Arista EOS, old IOS | know no four-octet AS; some refuse unknown capabilities | not to be had here: tested on the codec and the session alone |
-| Junos, NX-OS, clouds | next hops of 32 octets, hold times below 20 s, eBGP over several hops | not to be had here; `holdTime`, `ebgpMultiHop` and TCP MD5 are tried above |
+| | Router | What it does | What follows |
+|---|---|---|---|
+| Q1 | FRR from 7.4 on | takes nothing from eBGP neighbours it has no policy for | give it one, or `no bgp ebgp-requires-policy`; the routers above have the latter |
+| Q2 | FRR | wants the first AS of a path to be the one in OPEN | holds with `localASN` as well: row localASN |
+| Q3 | FRR | may be passive, or take neighbours of a range | we dial in every row |
+| Q4 | FRR, and any | knows hold time 0: no keepalives, nothing runs out | works: row no hold time; pair it with BFD, since nothing else notices silence |
+| Q5 | FRR | offers capabilities of its own (add-path, host name, software version) | unknown ones are passed over: each row with FRR, and on the codec |
+| Q6 | BIRD | refuses an external next hop that is on no network of its own | ours is the session's own address, or one of the same interface |
+| Q7 | BIRD | waits 5 s before it dials, and a minute or more after an error | we dial, at once and after `connectTime` |
+| Q8 | BIRD | proposes a hold time of 240 s; `min hold time` refuses shorter ones with 2/6 | the smaller proposal holds, ours is 90 s: row 240 s proposed; a refusal is in `lastError` of the BGPSession |
+| Q9 | GoBGP | takes neighbours of a range, offers IPv4 over IPv6 next hops on any IPv6 session | rows on ranges and on both families over one IPv6 session |
+| Q10 | GoBGP | says goodbye when it is terminated, so that nothing is kept | the session is back as soon as it listens again |
+| Q11 | Arista EOS, old IOS | know no four-octet AS | not to be had here: tested on the codec with captured messages |
+| Q12 | old IOS, NX-OS | refuse unknown capabilities with 2/7 | not to be had here: the session tries again without the optional ones |
+| Q13 | Junos, NX-OS | some take no IPv6 next hop of a link-local address, or of 32 octets | the global address alone is sent, see below |
+| Q14 | Calico, Cilium on the node | have port 179 of the node | we dial from any port and do not listen |
+| Q15 | any | refuses each OPEN for ever | attempts wait 1, 2, 4 … 120 s: row another AS; `lastError` says what was refused |
+| Q16 | routers of clouds | are several hops away, want hold times above 20 s, MD5 | not to be had here; `holdTime`, `ebgpMultiHop` and TCP MD5 are tried above |
+
+## IPv6 next hops
+
+A session over global addresses carries the global next hop alone. RFC 2545 3 wants the link-local address beside it if the router shares
+the link; nobody needs it there, since the global one is of the same network, and it does harm: FRR 8.4 takes a route with both
+for withdrawn, for good, if the session comes up before zebra has told bgpd of its interfaces. GoBGP sends the global one alone as well.
+A session over a link-local address carries both, or the link-local one if the interface has no other.
 ";
 
 #[cfg(test)]

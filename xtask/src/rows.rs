@@ -190,7 +190,15 @@ fn number(text: &str, width: usize) -> Option<(u16, &str)> {
         .and_then(|(digits, rest)| Some((digits.parse().ok()?, rest)))
 }
 
-/// Reads `ID[..ID] reason` lines.
+/// Rows `T101..T146`, or a single one.
+fn range(text: &str) -> Option<Vec<String>> {
+    let Some((first, last)) = text.split_once("..") else { return Some(vec![text.to_owned()]) };
+    let family = FAMILIES.iter().find(|family| first.starts_with(family.prefix))?;
+    let number = |id: &str| id.strip_prefix(family.prefix)?.parse::<u16>().ok();
+    Some((number(first)?..=number(last)?).map(|number| family.id(number)).collect())
+}
+
+/// Reads `ID[..ID][, …]: reason` lines.
 fn reasons(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let mut reasons = BTreeMap::new();
     let Ok(text) = std::fs::read_to_string(root.join(OPEN)) else { return Ok(reasons) };
@@ -201,7 +209,9 @@ fn reasons(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
         let (ids, reason) =
             line.split_once(": ").with_context(|| format!("{OPEN}: no reason in {line:?}"))?;
         for id in ids.split(", ") {
-            reasons.insert(id.to_owned(), reason.to_owned());
+            for id in range(id).with_context(|| format!("{OPEN}: {id:?} is no range of rows"))? {
+                reasons.insert(id, reason.to_owned());
+            }
         }
     }
     Ok(reasons)
@@ -210,6 +220,14 @@ fn reasons(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_may_be_about_many_rows() {
+        assert_eq!(range("T009..T011").unwrap(), ["T009", "T010", "T011"]);
+        assert_eq!(range("BGP-99..BGP-101").unwrap(), ["BGP-99", "BGP-100", "BGP-101"]);
+        assert_eq!(range("E-28").unwrap(), ["E-28"]);
+        assert_eq!(range("L2-01..BGP-02"), None);
+    }
 
     #[test]
     fn ids_are_found_in_names_of_tests() {

@@ -14,14 +14,12 @@ pub struct Link {
     pub ipv4: Option<Ipv4Addr>,
     /// A global IPv6 address of that interface.
     pub ipv6: Option<Ipv6Addr>,
-    /// Its link-local address, if the peer is on the same link.
-    pub link_local: Option<Ipv6Addr>,
 }
 
 impl Link {
     /// A connection of which only the local address is known.
     pub const fn new(local: IpAddr) -> Self {
-        Self { local, ipv4: None, ipv6: None, link_local: None }
+        Self { local, ipv4: None, ipv6: None }
     }
 
     /// The next hop of each of `families`: always this node. A family for which it has no address
@@ -43,7 +41,9 @@ impl Link {
         }
     }
 
-    /// RFC 2545 3: a global address, and the link-local one if the peer shares the link.
+    /// RFC 2545 3 wants the link-local address beside the global one for a peer on the same link. It is left out
+    /// unless the session itself runs over it: nobody needs it to reach a neighbour by its global address,
+    /// and FRR takes such a route for withdrawn, for good, as long as it does not know its own interfaces.
     fn ipv6_next_hop(&self) -> Option<NextHop> {
         match self.local {
             IpAddr::V4(_) => self.ipv6.map(|global| NextHop::V6(global, None)),
@@ -51,7 +51,7 @@ impl Link {
                 Some(global) => NextHop::V6(global, Some(local)),
                 None => NextHop::V6(local, None),
             }),
-            IpAddr::V6(local) => Some(NextHop::V6(local, self.link_local)),
+            IpAddr::V6(local) => Some(NextHop::V6(local, None)),
         }
     }
 

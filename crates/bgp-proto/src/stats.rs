@@ -14,6 +14,8 @@ pub struct Stats {
     pub prefixes_announced: PerFamily<u64>,
     /// Prefixes that the peer withdrew.
     pub prefixes_withdrawn: PerFamily<u64>,
+    /// Times the peer said that all its routes of a family were told.
+    pub end_of_ribs: u64,
     /// UPDATEs with a fault that did not end the session.
     pub malformed_updates: u64,
     /// The last such fault.

@@ -86,7 +86,7 @@ proptest! {
     }
 
     #[test]
-    fn a_mutated_open_is_taken_or_answered(
+    fn t_100_a_mutated_open_is_taken_or_answered(
         open in opens(),
         at in any::<prop::sample::Index>(),
         octet: u8,

@@ -18,7 +18,7 @@ mod tests {
     #[case::k_054_we_have_none(None, Some("foo"), false)]
     #[case::k_055_classes_differ(Some("bar"), Some("foo"), false)]
     #[case::k_056_classes_agree(Some("foo"), Some("foo"), true)]
-    fn class_filter(
+    fn t_210_class_filter(
         #[case] ours: Option<&str>,
         #[case] service: Option<&str>,
         #[case] handled: bool,

@@ -193,7 +193,7 @@ mod tests {
     #[case::k_087_l2_row_84_not_ready(Some(false), None, false)]
     #[case::not_ready_but_serving(Some(false), Some(true), true)]
     #[case::neither(Some(false), Some(false), false)]
-    fn can_serve(
+    fn t_207_can_serve(
         #[case] ready: Option<bool>,
         #[case] serving: Option<bool>,
         #[case] expected: bool,

@@ -154,7 +154,7 @@ impl Scraper {
     }
 
     /// The value of a metric with exactly these labels, in this order.
-    fn read(&self, host: &Host, name: &str) -> Result<Option<String>> {
+    pub(super) fn read(&self, host: &Host, name: &str) -> Result<Option<String>> {
         let (_, body) = scrape(host, Some(&self.token))?;
         let mut lines = body.lines();
         Ok(lines.find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned())))

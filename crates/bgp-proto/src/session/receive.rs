@@ -73,6 +73,7 @@ impl Session {
             self.stats.prefixes_announced[family] += u64::from(found.announced[family]);
             self.stats.prefixes_withdrawn[family] += u64::from(found.withdrawn[family]);
         }
+        self.stats.end_of_ribs += u64::from(found.end_of_rib.is_some());
         if found.malformed.is_some() {
             self.stats.malformed_updates += 1;
             self.stats.last_malformed = found.malformed;

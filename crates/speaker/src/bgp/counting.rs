@@ -67,6 +67,7 @@ impl Counting {
             (BgpCounter::TotalSent, now.sent.total(), last.sent.total()),
             (BgpCounter::TotalReceived, now.received.total(), last.received.total()),
             (BgpCounter::Flaps, now.dropped, last.dropped),
+            (BgpCounter::EndOfRibReceived, now.end_of_ribs, last.end_of_ribs),
             (BgpCounter::TreatedAsWithdraw, now.malformed_updates, last.malformed_updates),
         ];
         for (counter, now, last) in pairs {

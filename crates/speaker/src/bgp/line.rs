@@ -158,7 +158,7 @@ async fn dial(terms: Terms) -> Result<(TcpStream, Link), String> {
     };
     let stream = connect_tcp(target, &terms.tcp()).await.map_err(|error| hint(&error))?;
     let local = stream.local_addr().map_err(|error| hint(&error))?;
-    Ok((stream, link_of(local.ip().to_canonical(), target.ip())))
+    Ok((stream, link_of(local.ip().to_canonical())))
 }
 
 /// What to say about a router that is too far away to be reached within one hop.
@@ -170,7 +170,7 @@ pub(super) fn distance(router: IpAddr) -> String {
 }
 
 /// The addresses of the interface that owns `local`: next hops of the other family.
-fn link_of(local: IpAddr, router: IpAddr) -> Link {
+fn link_of(local: IpAddr) -> Link {
     let mut link = Link::new(local);
     let Ok(links) = links() else { return link };
     let owns = |address: &LinkAddress| address.ip == local;
@@ -184,11 +184,5 @@ fn link_of(local: IpAddr, router: IpAddr) -> Link {
             IpAddr::V6(ip) => link.ipv6 = link.ipv6.or(Some(ip)),
         }
     }
-    // RFC 2545 3: the link-local address is for peers on the same link only.
-    let on_link = route_to(router, None)
-        .ok()
-        .flatten()
-        .is_some_and(|route| route.is_on_link() && route.interface == own.index);
-    link.link_local = own.link_local().filter(|_| on_link);
     link
 }

@@ -196,7 +196,34 @@ fn mk_peers(told: &[&str], untold: &[&str]) -> Option<Peers> {
 }
 
 #[test]
-fn only_peers_that_were_sent_routes_are_listed_and_the_condition_names_the_others() {
+fn t_202_t_204_one_object_with_owner_and_labels_and_what_others_write_is_put_right() {
+    let mut reconciler = Reconciler::<ServiceBgp>::new("n1".into(), "metallb-system".to_owned());
+    reconciler.set_owner(mk_pod("uid-n1"));
+    reconciler.set_listed();
+    reconciler.want(&mk_key(), mk_peers(&["r1"], &[]));
+    let (name, Action::Create(object)) = reconciler.reconcile(&mk_key()).remove(0) else {
+        panic!()
+    };
+    assert_eq!(object["metadata"]["labels"]["metallb.io/node"], "n1");
+    assert_eq!(object["metadata"]["labels"]["metallb.io/service-name"], "web");
+    assert_eq!(object["metadata"]["labels"]["metallb.io/service-namespace"], "default");
+    assert_eq!(object["metadata"]["ownerReferences"][0]["uid"], "uid-n1");
+    reconciler.written(&name, &written("100"));
+    let (_, Action::SetStatus(right)) = reconciler.reconcile(&mk_key()).remove(0) else { panic!() };
+    reconciler.written(&name, &written("101"));
+    // Somebody writes other peers into it.
+    let mut edited = object;
+    edited["metadata"]["resourceVersion"] = json!("102");
+    edited["status"] = right["status"].clone();
+    edited["status"]["peers"] = json!(["r1", "r9"]);
+    reconciler.see(&name, ServiceBgp::row(serde_json::from_value(edited).unwrap()));
+    let (_, action) = reconciler.reconcile(&mk_key()).remove(0);
+    let Action::SetStatus(patch) = action else { panic!("{action:?}") };
+    assert_eq!(patch["status"]["peers"], json!(["r1"]));
+}
+
+#[test]
+fn t_203_t_205_only_peers_that_were_sent_routes_are_listed_and_the_condition_names_the_others() {
     let mut reconciler = Reconciler::<ServiceBgp>::new("n1".into(), "metallb-system".to_owned());
     reconciler.set_listed();
     assert!(reconciler.want(&mk_key(), mk_peers(&["r2", "r1"], &["r3"])));

@@ -1,5 +1,7 @@
 //! How sessions come up, and what keeps them from it.
 
+use std::net::SocketAddr;
+
 use ferrolb_addr::Family;
 use ferrolb_lab::api::wait_until;
 use ferrolb_lab::router::{Config, Neighbour, Remote, Router, Session, Software};
@@ -7,10 +9,12 @@ use ferrolb_lab::{NAMESPACE, Result};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::truth::expect_sessions;
 use super::{
     ASN, Link, announce, case, dual, each, net, own_asn, peered, reached, routed_by_all, single,
     title,
 };
+use crate::cases::metrics::Scraper;
 use crate::manifest::pool;
 use crate::stage::{PATIENCE, QUIET, Stage, check};
 use crate::suite::Case;
@@ -31,6 +35,16 @@ pub(super) const CASES: &[Case] = &[
     ),
     case("dynamic_neighbours", "Q3 Q9 routers take any speaker of a range", range),
     case("short_hold_time", "BGP-74 hold time 3 s; changed while it runs", hold_time),
+    case(
+        "no_hold_time",
+        "Q4 Q8 a hold time of 0: no keepalives at all; routers that propose more than we do",
+        no_hold_time,
+    ),
+    case(
+        "refused_for_ever",
+        "Q15 routers that want another AS of us: each attempt waits longer than the last",
+        refused,
+    ),
     case("two_hops_away", "Q16 eBGP with a router behind a router", multihop),
     case("one_by_one", "BGP-43 BGP-44 BGP-45 BGP-46 E9 the others do not notice", one_by_one),
     case("reset_by_the_router", "BGP-75 E13 back after the router hung up", reset),
@@ -137,7 +151,14 @@ fn dynamic(stage: &mut Stage) -> Result<()> {
         let wrongly = link.clone().with(&json!({ "peerASN": Value::Null, "dynamicASN": wrong }));
         wrongly.tie(stage)?;
         std::thread::sleep(QUIET);
-        each(stage, feature, &Software::ALL, |router| peered(stage, router, transport, &[]))?;
+        each(stage, feature, &Software::ALL, |router| {
+            peered(stage, router, transport, &[])?;
+            let asn = link.asn(router);
+            expect_sessions(stage, router, "both AS numbers", |status| {
+                let text = status["lastError"]["message"].as_str().unwrap_or_default();
+                text.contains("Bad Peer AS (2/2): expected") && text.contains(&asn.to_string())
+            })
+        })?;
         let rightly = link.with(&json!({ "peerASN": Value::Null, "dynamicASN": right }));
         stage.routers().iter().try_for_each(|router| stage.apply(&rightly.peer(router)))?;
         each(stage, feature, &Software::ALL, |router| rightly.is_up(stage, router))?;
@@ -174,19 +195,83 @@ fn hold_time(stage: &mut Stage) -> Result<()> {
         session_has(router, "hold time 3", |session| session.hold_time == Some(3))
     })?;
     // Longer than the hold time: nobody may have missed anything.
-    let count = || -> Result<Vec<_>> {
-        let all = stage.routers().iter().map(Router::sessions);
-        Ok(all.collect::<Result<Vec<_>>>()?.concat().iter().map(|one| one.established).collect())
-    };
-    let before = count()?;
+    let before = established(stage)?;
     std::thread::sleep(QUIET * 2);
-    check(before == count()?, || "a session was lost at rest".to_owned())?;
+    check(before == established(stage)?, || "a session was lost at rest".to_owned())?;
     let link = link.with(&json!({ "holdTime": "30s", "keepaliveTime": "10s" }));
     stage.routers().iter().try_for_each(|router| stage.apply(&link.peer(router)))?;
     // Sessions keep what they agreed on; the next ones agree anew.
     each(stage, feature, &Software::ALL, |router| {
         router.restart()?;
         session_has(router, "hold time 30", |session| session.hold_time == Some(30))
+    })
+}
+
+fn no_hold_time(stage: &mut Stage) -> Result<()> {
+    let link = Link::over(Family::V4)
+        .with(&json!({ "holdTime": "0s", "keepaliveTime": "0s" }))
+        .tuned(|neighbour| {
+            neighbour.families = vec![Family::V4];
+            neighbour.hold_time = 240;
+        });
+    let count = |feature, wanted: &str| {
+        each(stage, feature, &Software::ALL, |router| {
+            link.is_up(stage, router)?;
+            expect_sessions(stage, router, wanted, |status| {
+                status["bgpStatus"] == "Established" && status["timers"]["holdTime"] == wanted
+            })
+        })
+    };
+    link.join(stage)?;
+    let feature = "no hold time";
+    count(feature, "0s")?;
+    let ups = established(stage)?;
+    std::thread::sleep(QUIET * 2);
+    check(ups == established(stage)?, || "a session was lost at rest".to_owned())?;
+    count(feature, "0s")?;
+    // Without an opinion of ours, the smaller of both proposals.
+    let link = Link::over(Family::V4).tuned(link.tune);
+    stage.kubectl(&["delete", "bgppeers", "--all", "-n", NAMESPACE])?;
+    link.join(stage)?;
+    each(stage, "hold time 240 s proposed, 90 s agreed", &Software::ALL, |router| {
+        session_has(router, "hold time 90", |session| session.hold_time == Some(90))
+    })
+}
+
+/// Waits double from a second: in a few seconds there are so many at most, where without there would be hundreds.
+const MOST_ATTEMPTS: u64 = 4;
+
+/// How often each session came up.
+fn established(stage: &Stage) -> Result<Vec<Option<u64>>> {
+    let all = stage.routers().iter().map(Router::sessions);
+    Ok(all.collect::<Result<Vec<_>>>()?.concat().iter().map(|one| one.established).collect())
+}
+
+fn refused(stage: &mut Stage) -> Result<()> {
+    let feature = "the router wants another AS of us";
+    let link = Link::over(Family::V4).tuned(|neighbour| {
+        neighbour.families = vec![Family::V4];
+        neighbour.asn = 64_999;
+    });
+    link.tie(stage)?;
+    each(stage, feature, &Software::ALL, |router| {
+        expect_sessions(stage, router, "why it is refused", |status| {
+            let text = status["lastError"]["message"].as_str().unwrap_or_default();
+            status["bgpStatus"] != "Established" && text.contains("Bad Peer AS (2/2)")
+        })
+    })?;
+    let scraper = Scraper::may(stage)?;
+    let attempts = |router: &Router| -> Result<u64> {
+        let peer = SocketAddr::new(router.address(Family::V4), 179);
+        let series = format!("metallb_bgp_opens_sent{{peer=\"{peer}\",vrf=\"default\"}}");
+        let value = scraper.read(stage.lab().host("node1")?, &series)?;
+        Ok(value.and_then(|value| value.parse().ok()).unwrap_or_default())
+    };
+    each(stage, feature, &Software::ALL, |router| {
+        let before = attempts(router)?;
+        std::thread::sleep(QUIET * 3);
+        let more = attempts(router)? - before;
+        check(more <= MOST_ATTEMPTS, || format!("{more} attempts in {:?}", QUIET * 3))
     })
 }
 

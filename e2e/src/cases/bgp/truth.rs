@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "figures",
-        "BGP-96 BGP-97 BGP-98 BGP-99 BGP-100 BGP-102 W-11 E21 of each session, scraped from every speaker",
+        "BGP-96 BGP-97 BGP-98 BGP-99 BGP-100 BGP-102 BGP-103 W-11 E21 of each session, scraped from every speaker",
         figures,
     ),
 ];

@@ -180,8 +180,7 @@ fn v6(address: Ipv6Addr) -> Link {
 #[rstest]
 #[case::v4(Link::new(LOCAL), false, Some(NextHop::V4(V4)), None)]
 #[case::v4_with_global(Link { ipv6: Some(GLOBAL), ..Link::new(LOCAL) }, false, Some(NextHop::V4(V4)), Some(NextHop::V6(GLOBAL, None)))]
-#[case::v6_global(v6(GLOBAL), false, None, Some(NextHop::V6(GLOBAL, None)))]
-#[case::v6_global_shared_link(Link { link_local: Some(LINK_LOCAL), ..v6(GLOBAL) }, false, None, Some(NextHop::V6(GLOBAL, Some(LINK_LOCAL))))]
+#[case::rfc_2545_3_v6_global_alone(v6(GLOBAL), false, None, Some(NextHop::V6(GLOBAL, None)))]
 #[case::v6_global_with_v4(Link { ipv4: Some(V4), ..v6(GLOBAL) }, false, Some(NextHop::V4(V4)), Some(NextHop::V6(GLOBAL, None)))]
 #[case::rfc_8950(Link { ipv4: Some(V4), ..v6(GLOBAL) }, true, Some(NextHop::V6(GLOBAL, None)), Some(NextHop::V6(GLOBAL, None)))]
 #[case::link_local(

@@ -74,7 +74,7 @@ fn golden_everything_offered() {
 }
 
 #[test]
-fn bgp_8_5_row_t94_encode_then_decode() {
+fn t_094_encode_then_decode() {
     let open = mk_open(12345, 4, Capabilities::default());
     let mut out = Vec::new();
     open.encode(&mut out);
@@ -83,27 +83,27 @@ fn bgp_8_5_row_t94_encode_then_decode() {
 }
 
 #[rstest]
-#[case::bgp_8_5_row_t95_one_parameter_each(
+#[case::t_095_one_parameter_each(
     mk_body(1, 180, &[22, 2, 6, 1, 4, 0, 1, 0, 1, 2, 2, 128, 0, 2, 2, 2, 0, 2, 4, 64, 2, 0x80, 120]),
     1, 180, false, Families::V4
 )]
-#[case::bgp_8_5_row_t95_four_octets_alone(
+#[case::t_095_four_octets_alone(
     mk_body(64543, 40, &[8, 2, 6, 65, 4, 0, 0, 0xFC, 0x1F]),
     64543, 40, true, Families::V4
 )]
-#[case::bgp_8_5_row_t95_all_in_one_parameter(
+#[case::t_095_all_in_one_parameter(
     mk_body(64543, 40, &[18, 2, 16, 1, 4, 0, 1, 0, 1, 2, 0, 65, 4, 0, 0, 0xFC, 0x1F, 70, 0]),
     64543, 40, true, Families::V4
 )]
-#[case::bgp_8_5_row_t95_unknown_128_and_others(
+#[case::t_095_unknown_128_and_others(
     mk_body(64543, 180, &[24, 2, 6, 1, 4, 0, 1, 0, 1, 2, 2, 128, 0, 2, 2, 2, 0, 2, 6, 65, 4, 0, 0, 0xFC, 0x1F]),
     64543, 180, true, Families::V4
 )]
-#[case::bgp_8_5_row_t96_upstreams_own(
+#[case::t_096_upstreams_own(
     mk_body(65002, 90, &[20, 2, 18, 1, 4, 0, 1, 0, 1, 1, 4, 0, 2, 0, 1, 65, 4, 0, 0, 0xFD, 0xEA]),
     65002, 90, true, Families::BOTH
 )]
-#[case::bgp_8_5_row_t97_without_four_octets_quirk_q11(
+#[case::t_097_without_four_octets_quirk_q11(
     mk_body(65001, 180, &[14, 2, 12, 1, 4, 0, 1, 0, 1, 128, 0, 2, 0, 69, 0]),
     65001, 180, false, Families::V4
 )]

@@ -103,7 +103,7 @@ fn bgp_1_8_row_local_pref(
 }
 
 #[test]
-fn bgp_8_5_row_t98_two_communities_to_an_old_peer() {
+fn t_098_two_communities_to_an_old_peer() {
     let attributes =
         PathAttributes::new(None, [Community::new(64512, 2), Community::new(0, 7)], []).unwrap();
     let encoding = Encoding { four_octet_as: false, ..mk_encoding() };
@@ -112,7 +112,7 @@ fn bgp_8_5_row_t98_two_communities_to_an_old_peer() {
 }
 
 #[test]
-fn bgp_8_5_row_t99_a_large_community() {
+fn t_099_a_large_community() {
     let community = LargeCommunity { global: 1, local_1: 2, local_2: 3 };
     let attributes = PathAttributes::new(None, [], [community, community]).unwrap();
     let block = attribute_block(&attributes, &mk_encoding(), Family::V4);

@@ -247,6 +247,7 @@ fn labels_that_no_advertisement_reads_change_no_route() {
 #[case(json!({ "peerASN": 7 }), Some(ResetReason::PeerAsn))]
 #[case(json!({ "localASN": 7 }), Some(ResetReason::LocalAsn))]
 #[case(json!({ "routerID": "1.1.1.1" }), Some(ResetReason::RouterId))]
+#[case::t_211_nothing(json!({}), None)]
 #[case(json!({ "ebgpMultiHop": true }), Some(ResetReason::EbgpMultiHop))]
 #[case(json!({ "dualStackAddressFamily": true }), Some(ResetReason::DualStackAddressFamily))]
 #[case(json!({ "password": "a" }), Some(ResetReason::Password))]

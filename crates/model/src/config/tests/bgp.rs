@@ -101,7 +101,7 @@ fn t_250_t_314_t_321_a_peer_reads_every_field() {
 #[case::other_dynamic_as(
     json!({ "peerASN": null, "dynamicASN": "any" }), &["spec.dynamicASN InvalidValue"]
 )]
-#[case::t_317_interface(
+#[case::t_221_t_317_interface(
     json!({ "peerAddress": null, "interface": "eth0" }), &["spec.interface Unsupported"]
 )]
 #[case::t_318_nowhere(json!({ "peerAddress": null }), &["spec.peerAddress Missing"])]
