@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::event::{Event, WireAnswer};
+use crate::lacks;
 use crate::node::NodeHash;
 use crate::own::{Drain, Lateness, Own};
 use crate::peer::{Peer, Standing, Step};
@@ -42,6 +43,8 @@ pub struct Detector {
     /// Whether on the ring the candidates may be others than those reported: comparing costs more
     /// the more members there are.
     pub(crate) stirred: bool,
+    /// Whether some peer lacks something else than was reported.
+    pub(crate) lacking: bool,
     pub(crate) roll: Roll,
     lateness: Lateness,
     pub(crate) rng: fastrand::Rng,
@@ -83,6 +86,7 @@ impl Detector {
             away: Vec::new(),
             unlinked: false,
             stirred: true,
+            lacking: false,
             roll: Roll::default(),
             lateness: Lateness::default(),
             rng,
@@ -115,7 +119,7 @@ impl Detector {
             .collect();
         for hash in gone {
             self.strike(hash);
-            self.peers.remove(&hash);
+            self.lacking |= self.peers.remove(&hash).is_some_and(|peer| !peer.lacks.is_empty());
         }
         for peer in self.peers.values_mut() {
             let me = self.me;
@@ -234,6 +238,9 @@ impl Detector {
         if (stirred || !self.ring) && !self.candidate_hashes().eq(self.reported.iter().copied()) {
             self.reported = self.candidate_hashes().collect();
             return Some(Event::MembersChanged { candidates: self.candidates() });
+        }
+        if std::mem::take(&mut self.lacking) {
+            return Some(Event::LacksChanged { lacks: self.peer_lacks() });
         }
         self.events.pop_front()
     }
@@ -418,6 +425,7 @@ impl Detector {
         }
         let session = admitted?;
         let nonce = self.rng.u64(1..);
+        let mut lacks = lacks::of(&entries);
         let Some(peer) = self.peers.get_mut(&header.sender) else { return Ok(()) };
         let word = Word { epoch: header.epoch, dead: false };
         if self.ring && Some(word) < peer.word {
@@ -426,20 +434,25 @@ impl Detector {
             self.probe(header.sender);
         } else {
             peer.hear(received, session, &header, nonce);
+            let own = lacks.remove(&header.sender).unwrap_or_default();
+            self.hear_lacks(header.sender, own);
             if self.ring {
                 self.learn(header.sender, header.sender, word, header.bits);
             }
         }
         let (mut of_us, mut digest) = (None, None);
         for entry in entries {
-            if entry.mark == Mark::Digest {
-                digest = Some(entry.epoch);
-                continue;
+            match entry.mark {
+                Mark::Digest => digest = Some(entry.epoch),
+                Mark::Lack => {}
+                _ => {
+                    if entry.subject == self.me {
+                        of_us = Some(entry);
+                    }
+                    let lacks = lacks.remove(&entry.subject);
+                    self.hear_of(received, header.sender, &entry, lacks);
+                }
             }
-            if entry.subject == self.me {
-                of_us = Some(entry);
-            }
-            self.hear_of(received, header.sender, &entry);
         }
         // Weighing what is said of us needs all that was said.
         if let Some(entry) = of_us {
@@ -451,15 +464,22 @@ impl Detector {
         Ok(())
     }
 
-    fn hear_of(&mut self, received: Duration, speaker: NodeHash, entry: &Entry) {
+    fn hear_of(
+        &mut self,
+        received: Duration,
+        speaker: NodeHash,
+        entry: &Entry,
+        lacks: Option<BTreeSet<u64>>,
+    ) {
         let known = entry.subject == self.me || self.tended.contains(&entry.subject);
         if let (true, Some(peer)) = (known, self.peers.get_mut(&speaker)) {
             peer.note(received, entry);
         }
         if self.ring
             && let Some(word) = entry.mark.word(entry.epoch)
+            && self.learn(speaker, entry.subject, word, entry.bits)
         {
-            self.learn(speaker, entry.subject, word, entry.bits);
+            self.hear_lacks(entry.subject, lacks.unwrap_or_default());
         }
         // Somebody misses a peer that we have not heard for a beat either: ask it.
         if matches!(entry.mark, Mark::Silent | Mark::Dead)
@@ -497,7 +517,9 @@ impl Detector {
             lateness: self.lateness.largest(),
             bits: self.own.bits(),
         };
-        let entries = if self.ring { self.words(hash, MAX_ENTRIES) } else { self.entries(hash) };
+        let mut entries = self.own_lacks();
+        let room = MAX_ENTRIES - entries.len();
+        entries.extend(if self.ring { self.words(hash, room) } else { self.entries(hash, room) });
         let peer = self.peers.get_mut(&hash)?;
         peer.outgoing.beat = peer.outgoing.words.is_some();
         let to = peer.name.clone();
@@ -506,13 +528,13 @@ impl Detector {
 
     /// What is said of whom: the receiver first, then round from our own hash, so that in a large
     /// cluster each peer is spoken of by as many others as fit.
-    fn entries(&self, receiver: NodeHash) -> Vec<Entry> {
+    fn entries(&self, receiver: NodeHash, room: usize) -> Vec<Entry> {
         let first = self.peers.get_key_value(&receiver);
         let after = self.peers.range(self.me..);
         let before = self.peers.range(..self.me);
         let others = after.chain(before).filter(|(hash, _)| **hash != receiver);
         let entry = |(hash, peer): (&NodeHash, &Peer)| self.entry(*hash, peer);
-        first.into_iter().chain(others).take(MAX_ENTRIES).map(entry).collect()
+        first.into_iter().chain(others).take(room).map(entry).collect()
     }
 
     pub(crate) fn entry(&self, subject: NodeHash, peer: &Peer) -> Entry {

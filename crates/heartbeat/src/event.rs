@@ -1,6 +1,6 @@
 //! What a detector tells its driver, and what the driver tells back about the wire.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,11 @@ pub enum Event {
     MembersChanged {
         /// Alive and eligible nodes, this one included if it is eligible.
         candidates: BTreeSet<Arc<str>>,
+    },
+    /// Peers lack other things than before. Comes with [`Event::MembersChanged`] if both are due.
+    LacksChanged {
+        /// What each lacks that lacks something, by its own word, whether it is alive or not.
+        lacks: BTreeMap<Arc<str>, BTreeSet<u64>>,
     },
     /// Ask on the wire (two ARP or NS questions within 60 ms) for an address that `peer`
     /// announces, and report by [`crate::Detector::handle_wire_answer`].

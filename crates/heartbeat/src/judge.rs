@@ -356,7 +356,8 @@ impl Detector {
                     | Mark::Dead
                     | Mark::Digest
                     | Mark::Told
-                    | Mark::Accused,
+                    | Mark::Accused
+                    | Mark::Lack,
                 ) => {}
                 Some(Mark::Heard | Mark::Back | Mark::Taken) | None => testimony.pending = true,
             }

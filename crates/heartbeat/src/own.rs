@@ -7,6 +7,7 @@
 //! ```
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::detector::Detector;
@@ -30,6 +31,8 @@ pub(crate) struct Own {
     /// Whether peers remember the death of a former life.
     pub(crate) died_before: bool,
     pub(crate) drain: Option<Drain>,
+    /// What this node lacks to serve some addresses.
+    pub(crate) lacks: BTreeSet<u64>,
     /// Whether candidates of another kind take over at once.
     pub(crate) preempting: bool,
     /// Whether a link knew no word that we did not know, on the ring.
@@ -65,6 +68,7 @@ impl Own {
             met: None,
             died_before: false,
             drain: None,
+            lacks: BTreeSet::new(),
             preempting: false,
             informed: false,
             accused: None,

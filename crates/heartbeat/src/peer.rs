@@ -1,6 +1,6 @@
 //! What is known of one peer, and what it is still to be sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ pub(crate) struct Peer {
     pub(crate) lateness: Duration,
     pub(crate) epoch: u64,
     pub(crate) bits: Bits,
+    pub(crate) lacks: BTreeSet<u64>,
     /// What it last said of others, us included.
     pub(crate) statements: BTreeMap<NodeHash, Statement>,
     /// The newest word about it, on the ring.
@@ -120,6 +121,7 @@ impl Peer {
             lateness: Duration::ZERO,
             epoch: 0,
             bits: Bits::default(),
+            lacks: BTreeSet::new(),
             statements: BTreeMap::new(),
             word: None,
             vouched: false,

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::detector::Detector;
 use crate::event::{Death, Previous};
+use crate::lacks::MAX_LACKS;
 use crate::node::{NodeHash, mix};
 use crate::peer::{Inquiry, Standing, Step};
 use crate::wire::{Bits, Entry, Mark};
@@ -89,18 +90,31 @@ impl Detector {
         self.roll.digest ^ own.digest(self.me)
     }
 
-    /// A word of `by` (itself, or somebody who passes it on).
-    pub(crate) fn learn(&mut self, by: NodeHash, subject: NodeHash, word: Word, bits: Bits) {
-        let Some(peer) = self.peers.get_mut(&subject) else { return };
+    /// A word of `by` (itself, or somebody who passes it on). Returns whether it is of an epoch that was
+    /// not known, and so all that it says of the subject is new.
+    pub(crate) fn learn(
+        &mut self,
+        by: NodeHash,
+        subject: NodeHash,
+        word: Word,
+        bits: Bits,
+    ) -> bool {
+        let Some(peer) = self.peers.get_mut(&subject) else { return false };
         if Some(word) <= peer.word {
-            return;
+            return false;
         }
-        if peer.word.is_none_or(|known| word.epoch > known.epoch) {
+        let risen = peer.word.is_none_or(|known| word.epoch > known.epoch);
+        if risen {
             (peer.epoch, peer.bits) = (word.epoch, bits);
             peer.taken &= bits.draining;
         }
         self.tell(subject, word);
-        if word.dead { self.accuse(by, subject) } else { self.acquit(subject) }
+        if word.dead {
+            self.accuse(by, subject);
+        } else {
+            self.acquit(subject);
+        }
+        risen
     }
 
     /// A word that is new: known from now on, and told to all links.
@@ -196,7 +210,14 @@ impl Detector {
         self.roll.told = now;
         let keep = self.config.timing.interval;
         self.roll.recent.retain(|(at, _)| now < *at + keep);
-        let batch = self.roll.fresh.len().min(BATCH);
+        let mut room = self.room_for_news();
+        let fits = |hash: &&NodeHash| {
+            let entries = 1 + self.peers.get(hash).map_or(0, |peer| peer.lacks.len());
+            room = room.saturating_sub(entries);
+            room > 0
+        };
+        let batch = self.roll.fresh.iter().take(BATCH).take_while(fits).count();
+        let batch = batch.max(1).min(self.roll.fresh.len());
         for hash in self.roll.fresh.drain(..batch).rev() {
             self.roll.recent.push_front((now, hash));
         }
@@ -260,20 +281,26 @@ impl Detector {
             self.peers.get(hash).is_some_and(|peer| peer.link.ward || peer.is_accused())
         });
         let news = self.roll.recent.iter().map(|(_, hash)| hash).take(BATCH);
+        let start = self.peers.get(&receiver).and_then(|peer| peer.outgoing.words);
+        // Each datagram gets at least one of all words on, whatever its subject lacks.
+        let first = if start.is_some() { room - MAX_LACKS - 1 } else { room };
         for hash in [&receiver].into_iter().chain(wards).chain(news) {
             if let Some(peer) = self.peers.get(hash)
-                && entries.len() < room
+                && entries.len() + peer.lacks.len() < first
                 && said.insert(*hash)
             {
-                entries.push(self.entry(*hash, peer));
+                entries.extend(self.word_entries(*hash, peer));
             }
         }
-        let start = self.peers.get(&receiver).and_then(|peer| peer.outgoing.words);
         if let Some(start) = start {
-            let left = room - entries.len();
-            let mut rest = self.peers.range(start..).filter(|(_, peer)| peer.word.is_some());
-            entries.extend(rest.by_ref().take(left).map(|(hash, peer)| self.entry(*hash, peer)));
-            let next = rest.next().map(|(hash, _)| *hash);
+            let mut next = None;
+            for (hash, peer) in self.peers.range(start..).filter(|(_, peer)| peer.word.is_some()) {
+                if entries.len() + peer.lacks.len() >= room {
+                    next = Some(*hash);
+                    break;
+                }
+                entries.extend(self.word_entries(*hash, peer));
+            }
             self.edit(receiver, |peer| peer.outgoing.words = next);
         }
         entries

@@ -11,13 +11,14 @@
 //! 28  u64  sequence of the sender
 //! 36  u64  token             probe: nonce; beat: nonce of the probe it answers, or 0
 //! 44  u16  lateness          largest own lateness of the last 10 s, ms
-//! 46  u16  bits              1 eligible, 2 draining, others 0 (kept for deaf interfaces)
+//! 46  u16  bits              1 eligible, 2 draining, others 0
 //! 48  n × 20: u64 subject · u64 its epoch · u16 age, ms · u8 mark · u8 its bits
 //!     16 bytes HMAC-SHA-256, cut, over all before it
 //! ```
 //!
 //! Marks: 0 unknown, 1 heard, 2 silent, 3 dead, 4 back, 5 taken; on the ring also 6 (no subject: the
-//! epoch is the digest of all the sender's words), 7 alive by word, 8 dead by word and may answer.
+//! epoch is the digest of all the sender's words), 7 alive by word, 8 dead by word and may answer. 9 says
+//! of what the subject lacks: one such entry for each, the lack in the place of the epoch.
 //!
 //! All numbers are big-endian. Parsing borrows, allocates nothing, and looks at content only after
 //! the tag is verified.
@@ -152,6 +153,8 @@ pub(crate) enum Mark {
     Told,
     /// Dead by the word of others; the sender waits whether it answers.
     Accused,
+    /// The subject lacks something: its epoch is what.
+    Lack,
 }
 
 impl Mark {
@@ -163,7 +166,7 @@ impl Mark {
     /// What it says of the life of a subject in `epoch`, on the ring.
     pub(crate) fn word(self, epoch: u64) -> Option<Word> {
         match self {
-            Self::Unknown | Self::Digest => None,
+            Self::Unknown | Self::Digest | Self::Lack => None,
             Self::Dead | Self::Accused => Some(Word { epoch, dead: true }),
             Self::Heard | Self::Silent | Self::Back | Self::Taken | Self::Told => {
                 Some(Word { epoch, dead: false })
@@ -182,6 +185,7 @@ impl Mark {
             Self::Digest => 6,
             Self::Told => 7,
             Self::Accused => 8,
+            Self::Lack => 9,
         }
     }
 
@@ -196,6 +200,7 @@ impl Mark {
             6 => Self::Digest,
             7 => Self::Told,
             8 => Self::Accused,
+            9 => Self::Lack,
             _ => Self::Unknown,
         }
     }
@@ -220,6 +225,14 @@ pub(crate) struct Entry {
     pub(crate) age: Duration,
     pub(crate) mark: Mark,
     pub(crate) bits: Bits,
+}
+
+impl Entry {
+    /// Of a node that lacks `lack`.
+    pub(crate) fn lack(subject: NodeHash, lack: u64) -> Self {
+        let (age, bits) = (Duration::ZERO, Bits::default());
+        Self { subject, epoch: lack, age, mark: Mark::Lack, bits }
+    }
 }
 
 /// The signed datagram. Entries beyond the bound are left out.
@@ -253,7 +266,7 @@ pub(crate) fn seal(key: &Key, header: &Header, entries: &[Entry]) -> Vec<u8> {
 pub(crate) fn open<'a>(
     key: &Key,
     datagram: &'a [u8],
-) -> Result<(Header, impl Iterator<Item = Entry> + use<'a>), Reject> {
+) -> Result<(Header, impl Iterator<Item = Entry> + Clone + use<'a>), Reject> {
     if datagram.first().is_some_and(|first| *first != FIRST_BYTE) {
         return Err(Reject::FirstByte);
     }

@@ -5,7 +5,7 @@
 //!    │ yes
 //!  candidates = nodes listed by the matching advertisements, minus the dropped ones
 //!    │
-//!  owner = first of the election ──► this node: Announce · else: Silent(why not this node)
+//!  owner = first of the election, those that lack nothing before the others ──► this node: Announce · else: Silent(why not this node)
 //! ```
 //!
 //! Everything but the last step reads the same inputs on every node, so nodes that see the same
@@ -18,8 +18,9 @@ use std::sync::Arc;
 use ferrolb_ipam::{NodeName, PoolName, ServiceKey};
 
 use crate::config::L2Advertisement;
-use crate::election;
+use crate::election::{self, Rank};
 use crate::gates::{self, Admitted};
+use crate::lack::Lack;
 use crate::rows::Service;
 use crate::snapshot::Snapshot;
 use crate::snapshot::listing::Listing;
@@ -62,8 +63,8 @@ pub(crate) enum Standing {
     Unlisted,
     /// Listed, but out.
     Dropped(Exclusion),
-    /// In, with this sum of preferences.
-    Candidate(i64),
+    /// In.
+    Candidate(Rank),
 }
 
 struct Field<'a> {
@@ -113,8 +114,10 @@ impl<'a> Subject<'a> {
 
     /// Whether `rival` comes before `own`, whatever is known of either beside their names.
     pub(crate) fn outranks(&self, rival: &NodeName, own: &NodeName) -> bool {
-        let preference = |node| self.listings.iter().filter_map(|l| l.weight(node)).sum::<i64>();
-        election::beats((rival, preference(rival)), (own, preference(own)), self.first_address)
+        let rank = |node| {
+            Rank::sound(self.listings.iter().filter_map(|listing| listing.weight(node)).sum())
+        };
+        election::beats((rival, rank(rival)), (own, rank(own)), self.first_address)
     }
 
     fn standing(&self, node: &NodeName) -> Standing {
@@ -125,7 +128,7 @@ impl<'a> Subject<'a> {
         }
         match self.exclusion(node) {
             Some(exclusion) => Standing::Dropped(exclusion),
-            None => Standing::Candidate(weights.sum()),
+            None => Standing::Candidate(self.rank(node, weights.sum())),
         }
     }
 
@@ -135,6 +138,14 @@ impl<'a> Subject<'a> {
             (needs_endpoint && !self.snapshot.endpoints().can_serve_on(self.key, node))
                 .then_some(Exclusion::NoLocalEndpoints)
         })
+    }
+
+    fn rank(&self, node: &NodeName, preference: i64) -> Rank {
+        let sound = self.snapshot.lacks(node).is_none_or(|lacks| {
+            let interfaces = self.interfaces(node);
+            !self.addresses.iter().any(|ip| Lack::impairs(lacks, *ip, &interfaces))
+        });
+        Rank { sound, preference }
     }
 
     /// Every listed node, sorted into candidates and dropped ones, each by name.
@@ -149,7 +160,7 @@ impl<'a> Subject<'a> {
         for (node, weight) in weights {
             match self.exclusion(node) {
                 Some(exclusion) => field.dropped.push((node, exclusion)),
-                None => field.candidates.push((node, weight)),
+                None => field.candidates.push((node, self.rank(node, weight))),
             }
         }
         field
@@ -182,17 +193,20 @@ impl<'a> Subject<'a> {
     }
 
     fn announcement(&self) -> Announcement {
-        let own = &self.snapshot.settings().own;
-        let interfaces = self
-            .listings
-            .iter()
-            .filter(|listing| listing.weight(own).is_some())
-            .map(|listing| &listing.rule.interfaces)
-            .fold(Interfaces::Named([].into()), Interfaces::union);
+        let interfaces = self.interfaces(&self.snapshot.settings().own);
         Announcement {
             pool: self.pool.clone(),
             addresses: self.addresses.iter().map(|ip| (*ip, interfaces.clone())).collect(),
         }
+    }
+
+    /// Where `node` would announce.
+    fn interfaces(&self, node: &NodeName) -> Interfaces {
+        self.listings
+            .iter()
+            .filter(|listing| listing.weight(node).is_some())
+            .map(|listing| &listing.rule.interfaces)
+            .fold(Interfaces::Named([].into()), Interfaces::union)
     }
 }
 

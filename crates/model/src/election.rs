@@ -3,6 +3,8 @@
 //!
 //! Candidates are ordered by preference, higher first, then by `SHA-256(node "#" address)`,
 //! smaller first. Only the first address of a Service is hashed; it decides for all of them.
+//! Before all that, where only our speakers are members, a node that can serve comes before one that says
+//! it lacks something for it ([`crate::Lack`]).
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -10,11 +12,27 @@ use std::net::IpAddr;
 use ferrolb_ipam::NodeName;
 use sha2::{Digest, Sha256};
 
-/// A candidate: its name and the sum of its preference weights.
-pub type Candidate<'a> = (&'a NodeName, i64);
+/// A candidate: its name, and what counts before it.
+pub type Candidate<'a> = (&'a NodeName, Rank);
+
+/// What counts before a name; the greater wins.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Rank {
+    /// It says of nothing the Service needs that it lacks it.
+    pub sound: bool,
+    /// The sum of its preference weights.
+    pub preference: i64,
+}
+
+impl Rank {
+    /// Of a node that lacks nothing.
+    pub fn sound(preference: i64) -> Self {
+        Self { sound: true, preference }
+    }
+}
 
 /// Place in the election; the smallest wins.
-pub type Ballot = (Reverse<i64>, [u8; 32]);
+pub type Ballot = (Reverse<Rank>, [u8; 32]);
 
 /// The owner among `candidates` of the Service whose first address is `first_address`.
 pub fn winner<'a>(
@@ -54,13 +72,13 @@ pub fn beats(challenger: Candidate<'_>, holder: Candidate<'_>, first_address: Ip
     }
 }
 
-fn ballot((node, preference): Candidate<'_>, address: &str) -> Ballot {
+fn ballot((node, rank): Candidate<'_>, address: &str) -> Ballot {
     let digest = Sha256::new()
         .chain_update(node.as_str().as_bytes())
         .chain_update(b"#")
         .chain_update(address.as_bytes())
         .finalize();
-    (Reverse(preference), digest.into())
+    (Reverse(rank), digest.into())
 }
 
 /// The address as Go prints it: RFC 5952, an IPv4-mapped address as IPv4.
@@ -94,7 +112,7 @@ mod tests {
     #[case::mapped_prints_as_ipv4("iris1", "::ffff:10.20.30.1", "e42ad61a4159")]
     #[case::long_form_prints_short("node-a", "2001:DB8:0:0:0:0:0:1", "3c9f88a7e2ef")]
     fn known_answers(#[case] node: &str, #[case] address: IpAddr, #[case] prefix: &str) {
-        let (_, digest) = ballot((&node.into(), 0), &address_text(address));
+        let (_, digest) = ballot((&node.into(), Rank::sound(0)), &address_text(address));
         let head = digest.iter().take(6).fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
         assert_eq!(format!("{head:012x}"), prefix);
     }
@@ -131,7 +149,7 @@ mod tests {
     ) {
         let named: Vec<(NodeName, i64)> =
             candidates.iter().map(|(node, score)| ((*node).into(), *score)).collect();
-        let voters = || named.iter().map(|(node, score)| (node, *score));
+        let voters = || named.iter().map(|(node, score)| (node, Rank::sound(*score)));
 
         let ordered: Vec<&str> =
             order(voters(), address).into_iter().map(NodeName::as_str).collect();
@@ -144,5 +162,16 @@ mod tests {
                 assert_eq!(beats(one, other, address), before, "{one:?} {other:?}");
             }
         }
+    }
+    #[test]
+    fn whoever_lacks_nothing_comes_before_preference() {
+        let (sound, lacking): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
+        let candidates = |also_lacks: bool| {
+            let rank = |sound, preference| Rank { sound, preference };
+            [(&sound, rank(!also_lacks, 0)), (&lacking, rank(false, 100))]
+        };
+        let address = IpAddr::from([10, 0, 0, 1]);
+        assert_eq!(winner(candidates(false), address), Some(&sound));
+        assert_eq!(winner(candidates(true), address), Some(&lacking));
     }
 }

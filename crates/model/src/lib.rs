@@ -19,6 +19,7 @@ pub mod family;
 #[cfg(test)]
 mod fixture;
 mod gates;
+mod lack;
 mod ranges;
 pub mod report;
 pub mod rows;
@@ -31,6 +32,7 @@ pub use config::{
     BgpAdvertisement, Config, ConfigObjects, L2Advertisement, Preference, Problem, ProblemReason,
 };
 pub use decide::decide;
+pub use lack::{Lack, Lacks};
 pub use rows::{
     Endpoint, EndpointSlice, Ingress, IpFamilyPolicy, Labels, Namespace, Node, Service,
     ServiceAnnotations, SliceKey, SpeakerPod,

@@ -20,6 +20,7 @@ use ferrolb_ipam::{NodeName, PoolName, ServiceKey};
 
 use crate::config::{Config, L2Advertisement};
 use crate::decide::decide;
+use crate::lack::{Lack, Lacks};
 use crate::ranges::RangeTable;
 use crate::rows::{EndpointSlice, Node, Service, SliceKey};
 use crate::verdict::{EXCLUDE_LABEL, Exclusion, Verdict};
@@ -58,6 +59,8 @@ pub enum Change {
     Config(Arc<Config>),
     /// The members.
     Members(Members),
+    /// What nodes say they lack; empty where some member cannot know of it.
+    Lacks(Lacks),
 }
 
 /// Which nodes may own an address, as far as their speakers are concerned.
@@ -87,6 +90,7 @@ pub struct Snapshot {
     endpoints: Endpoints,
     nodes: BTreeMap<NodeName, Node>,
     members: Members,
+    lacks: Lacks,
     config: Option<Arc<Config>>,
     ranges: RangeTable,
     /// The advertisements of `config`, with the nodes they list now.
@@ -120,6 +124,7 @@ impl Snapshot {
             endpoints: Endpoints::default(),
             nodes: BTreeMap::new(),
             members: Members::Unknown,
+            lacks: Lacks::new(),
             config: None,
             ranges: RangeTable::default(),
             listings: Vec::new(),
@@ -142,6 +147,7 @@ impl Snapshot {
             Change::Node(name, node) => self.apply_node(&name, node),
             Change::Config(config) => self.apply_config(&config),
             Change::Members(members) => self.apply_members(members),
+            Change::Lacks(lacks) => self.apply_lacks(lacks),
         }
     }
 
@@ -215,6 +221,11 @@ impl Snapshot {
         }
         let counts = !self.settings.ignore_exclude_lb;
         (counts && row.labels.contains_key(EXCLUDE_LABEL)).then_some(Exclusion::ExcludeLabel)
+    }
+
+    /// What `node` says it lacks, if anything.
+    pub(crate) fn lacks(&self, node: &NodeName) -> Option<&BTreeSet<Lack>> {
+        self.lacks.get(node)
     }
 
     pub(crate) fn entry(&self, key: &ServiceKey) -> Option<&Entry> {
@@ -316,14 +327,19 @@ impl Snapshot {
         self.members = members;
         let changed =
             known.iter().zip(was_member).filter(|(name, was)| self.is_member(name) != *was);
-        changed
-            .flat_map(|(name, _)| {
-                let listings = self.listings.iter();
-                let listing = listings.filter(|listing| listing.weight(name).is_some());
-                let pools = listing.flat_map(Listing::pools).cloned().collect();
-                self.concerned_by(name, &pools)
-            })
-            .collect()
+        changed.flat_map(|(name, _)| self.concerned_where_listed(name)).collect()
+    }
+
+    fn apply_lacks(&mut self, lacks: Lacks) -> BTreeSet<ServiceKey> {
+        let before = std::mem::replace(&mut self.lacks, lacks);
+        let names: BTreeSet<&NodeName> = before.keys().chain(self.lacks.keys()).collect();
+        let changed = names.into_iter().filter(|name| before.get(*name) != self.lacks.get(*name));
+        changed.flat_map(|name| self.concerned_where_listed(name)).collect()
+    }
+
+    fn concerned_where_listed(&self, node: &NodeName) -> BTreeSet<ServiceKey> {
+        let listings = self.listings.iter().filter(|listing| listing.weight(node).is_some());
+        self.concerned_by(node, &listings.flat_map(Listing::pools).cloned().collect())
     }
 
     fn apply_config(&mut self, config: &Arc<Config>) -> BTreeSet<ServiceKey> {

@@ -9,8 +9,9 @@ use ferrolb_addr::Family;
 use ferrolb_ipam::{NodeName, ServiceKey};
 use ferrolb_model::verdict::EXCLUDE_LABEL;
 use ferrolb_model::{
-    Change, Config, ConfigObjects, EndpointSlice, Ingress, IpFamilyPolicy, Labels, Members, Node,
-    Service, ServiceAnnotations, Settings, SliceKey, Snapshot, bgp, decide, decide_bgp,
+    Change, Config, ConfigObjects, EndpointSlice, Ingress, IpFamilyPolicy, Labels, Lack, Lacks,
+    Members, Node, Service, ServiceAnnotations, Settings, SliceKey, Snapshot, bgp, decide,
+    decide_bgp,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -39,6 +40,7 @@ struct Facts {
     nodes: BTreeMap<NodeName, Node>,
     config: Option<Arc<Config>>,
     members: Members,
+    lacks: Lacks,
 }
 
 impl Facts {
@@ -49,6 +51,7 @@ impl Facts {
             Change::Node(name, row) => put(&mut self.nodes, name, row),
             Change::Config(config) => self.config = Some(config),
             Change::Members(members) => self.members = members,
+            Change::Lacks(lacks) => self.lacks = lacks,
         }
     }
 
@@ -61,8 +64,9 @@ impl Facts {
             self.nodes.iter().map(|(key, row)| Change::Node(key.clone(), Some(row.clone())));
         let config = self.config.iter().cloned().map(Change::Config);
         let members = Change::Members(self.members.clone());
+        let lacks = Change::Lacks(self.lacks.clone());
         let mut snapshot = Snapshot::new(settings.clone());
-        for change in config.chain([members]).chain(nodes).chain(slices).chain(services) {
+        for change in config.chain([members, lacks]).chain(nodes).chain(slices).chain(services) {
             let _ = snapshot.apply(change);
         }
         snapshot
@@ -162,6 +166,20 @@ fn members() -> impl Strategy<Value = Change> {
     })
 }
 
+#[expect(clippy::unwrap_used, reason = "the networks are written here")]
+fn lacks() -> impl Strategy<Value = Change> {
+    let all = vec![
+        Lack::NODE,
+        Lack::interface("eth0"),
+        Lack::interface("eth1"),
+        Lack::network("10.0.0.0/25".parse().unwrap()),
+        Lack::network("2001:db8::/64".parse().unwrap()),
+    ];
+    let of_one = subsequence(all, 1..=3).prop_map(|lacks| lacks.into_iter().collect());
+    let node = select(NODES.to_vec()).prop_map(NodeName::from);
+    prop::collection::btree_map(node, of_one, 0..=4).prop_map(Change::Lacks)
+}
+
 #[expect(clippy::unwrap_used, reason = "the objects are written here")]
 fn config() -> impl Strategy<Value = ConfigObjects> {
     let addresses = select(vec![
@@ -241,6 +259,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => slice().prop_map(Event::Change),
         3 => node().prop_map(Event::Change),
         2 => members().prop_map(Event::Change),
+        2 => lacks().prop_map(Event::Change),
         2 => config().prop_map(Event::Config),
         3 => Just(Event::Drain),
     ]

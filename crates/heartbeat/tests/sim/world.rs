@@ -55,6 +55,8 @@ pub(crate) struct Node {
     detector: Option<Detector>,
     up: bool,
     pub(crate) candidates: BTreeSet<Arc<str>>,
+    /// What its peers lack, as it knows.
+    pub(crate) lacks: BTreeMap<Arc<str>, BTreeSet<u64>>,
     /// The services it would announce by its own view.
     owns: [bool; SERVICES],
     pub(crate) started: Duration,
@@ -111,6 +113,7 @@ impl World {
                 detector: None,
                 up: false,
                 candidates: BTreeSet::new(),
+                lacks: BTreeMap::new(),
                 owns: [false; SERVICES],
                 started: Duration::ZERO,
                 paused: None,
@@ -171,6 +174,7 @@ impl World {
         node.detector = None;
         node.up = false;
         node.candidates.clear();
+        node.lacks.clear();
         node.owns = [false; SERVICES];
         node.socket.clear();
         node.answers.clear();
@@ -189,6 +193,23 @@ impl World {
         let now = self.now;
         self.nodes[index].detector.as_mut().unwrap().drain(now);
         self.drive(index);
+    }
+
+    pub(crate) fn set_lacks(&mut self, index: usize, lacks: &[u64]) {
+        let now = self.now;
+        let detector = self.nodes[index].detector.as_mut().unwrap();
+        detector.set_lacks(now, lacks.iter().copied());
+        self.drive(index);
+    }
+
+    /// Every other live node knows that `index` lacks just that.
+    pub(crate) fn assert_lacks(&self, index: usize, lacks: &[u64]) {
+        let name = &self.nodes[index].name;
+        let wanted: BTreeSet<u64> = lacks.iter().copied().collect();
+        for (other, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.up) {
+            let known = node.lacks.get(name).cloned().unwrap_or_default();
+            assert!(other == index || known == wanted, "node-{other}: {known:?} {}", self.story());
+        }
     }
 
     /// Heartbeats between two sides are lost both ways; with `lan` all frames are.
@@ -357,6 +378,9 @@ impl World {
                 self.account();
                 detector.settled(now);
                 continue;
+            }
+            if let Event::LacksChanged { lacks } = &event {
+                self.nodes[index].lacks.clone_from(lacks);
             }
             self.check(index, &event);
             self.log.push((now, index, event));

@@ -293,7 +293,8 @@ fn second_lan(lab: &Lab, story: &mut Story) -> Result<()> {
 fn why(lab: &Lab, address: IpAddr, owner: &Host) -> String {
     let names: Vec<_> =
         lab.network().nodes().iter().map(|node| NodeName::from(node.name())).collect();
-    let order = ferrolb_model::election::order(names.iter().map(|name| (name, 0)), address);
+    let equal = ferrolb_model::election::Rank::sound(0);
+    let order = ferrolb_model::election::order(names.iter().map(|name| (name, equal)), address);
     let order: Vec<_> = order.iter().map(|name| name.as_str()).collect();
     let place = order.iter().position(|name| *name == owner.name()).unwrap_or_default() + 1;
     format!(

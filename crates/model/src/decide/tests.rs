@@ -7,7 +7,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::fixture::{Cluster, mk_ingress, mk_key, mk_members, mk_service, mk_slice};
+use crate::fixture::{Cluster, apply, mk_ingress, mk_key, mk_members, mk_service, mk_slice};
 use crate::snapshot::Members;
 
 mod gates;
@@ -126,6 +126,38 @@ fn elections(#[case] cluster: Cluster, #[case] expected: [&str; 2]) {
     for (own, verdict) in I.iter().zip(&verdicts) {
         let owns = verdict.owner.as_ref().is_some_and(|owner| owner.as_str() == *own);
         assert_eq!(verdict.announcement().is_some(), owns);
+    }
+}
+
+/// `iris2` owns 10.20.30.1 unless it lacks what others have.
+#[rstest]
+#[case::nobody_lacks(json!({}), &[], "iris2")]
+#[case::its_network(json!({}), &[("iris2", "10.20.30.0/24")], "iris1")]
+#[case::another_network(json!({}), &[("iris2", "10.20.31.0/24")], "iris2")]
+#[case::everybody_lacks(json!({}), &[("iris1", "10.20.30.0/24"), ("iris2", "10.20.30.0/24")], "iris2")]
+#[case::its_interface(json!({ "interfaces": ["eth1"] }), &[("iris2", "eth1")], "iris1")]
+#[case::another_interface(json!({ "interfaces": ["eth0"] }), &[("iris2", "eth1")], "iris2")]
+#[case::before_preference(
+    json!({ "preferredNodeSelectors": [{ "weight": 100, "preference": { "matchLabels": { "name": "iris2" } } }] }),
+    &[("iris2", "10.20.30.0/24")], "iris1"
+)]
+fn whoever_lacks_nothing_comes_first(
+    #[case] advertisement: serde_json::Value,
+    #[case] lacks: &[(&str, &str)],
+    #[case] owner: &str,
+) {
+    let cluster = Cluster::new(&I).advertise(advertisement).ready(&["iris2"]);
+    let mk_lack = |what: &str| {
+        what.parse().map_or_else(|_| crate::Lack::interface(what), crate::Lack::network)
+    };
+    let lacks: crate::Lacks =
+        lacks.iter().map(|(node, what)| ((*node).into(), [mk_lack(what)].into())).collect();
+    for own in I {
+        let mut snapshot = cluster.seen_from(own);
+        apply(&mut snapshot, crate::Change::Lacks(lacks.clone()));
+        let verdict = snapshot.verdict(&mk_key("web")).unwrap();
+        assert_eq!(verdict.owner.as_ref().map(NodeName::as_str), Some(owner));
+        assert_eq!(verdict.announcement().is_some(), owner == own);
     }
 }
 

@@ -137,6 +137,19 @@ fn a_member_costs_its_own_share() {
 }
 
 #[test]
+fn a_lack_costs_the_share_of_who_lacks() {
+    let mut snapshot = LARGE.clone();
+    let share = owned_by(&snapshot, "n3");
+    let lacks = |names: &[&str]| {
+        Change::Lacks(names.iter().map(|name| ((*name).into(), [Lack::NODE].into())).collect())
+    };
+    assert_eq!(cost(&mut snapshot, lacks(&["n3"])), (share, share), "lost");
+    assert_eq!(owned_by(&snapshot, "n3"), 0);
+    assert_eq!(cost(&mut snapshot, lacks(&["n3"])), (0, 0), "the same again");
+    assert_eq!(cost(&mut snapshot, lacks(&[])), (share, share), "taken back");
+}
+
+#[test]
 fn the_first_node_to_return_gets_everything() {
     // Seen from a node that all, and from one that only one of the advertisements lists.
     for own in ["n0", "n9"] {

@@ -55,7 +55,7 @@ fn scores(#[case] advertisements: &[serde_json::Value], #[case] expected: &[(&st
     let Ok(subject) = Subject::admit(&snapshot, &key) else { panic!("refused") };
     let field = subject.field();
     let scores: Vec<(&str, i64)> =
-        field.candidates.iter().map(|(node, score)| (node.as_str(), *score)).collect();
+        field.candidates.iter().map(|(node, rank)| (node.as_str(), rank.preference)).collect();
     assert_eq!(scores, expected);
 }
 
