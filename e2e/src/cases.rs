@@ -10,6 +10,7 @@ mod endpoints;
 mod examples;
 mod fail_over;
 mod families;
+mod health;
 mod install;
 mod lans;
 mod members;
@@ -49,6 +50,7 @@ pub(crate) fn of(shape: Shape) -> Vec<Case> {
             admission::CASES,
             bad_input::CASES,
             fail_over::CASES,
+            health::CLUSTER,
             conflicts::CASES,
             members::CASES,
             processes::CASES,
@@ -59,7 +61,7 @@ pub(crate) fn of(shape: Shape) -> Vec<Case> {
             rest::CASES,
             outage::CASES,
         ],
-        Shape::Lans => &[lans::CASES],
+        Shape::Lans => &[lans::CASES, health::LANS],
         Shape::Single => &[single::CASES],
         Shape::Routers => bgp::PARTS,
         Shape::Embedded => &[embedded::CASES],

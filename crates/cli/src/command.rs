@@ -62,6 +62,10 @@ fn speaker(args: SpeakerArgs) -> anyhow::Result<()> {
         bgp_debounce_timeout: _,
         frrk8s_namespace: _,
         frrk8s_secret_passthrough: _,
+        hold_down,
+        yield_when_cordoned,
+        kube_proxy_health_port,
+        kube_proxy_patience,
         address_conflicts,
         bgp_drain,
         bgp_lenient_ttl,
@@ -90,6 +94,12 @@ fn speaker(args: SpeakerArgs) -> anyhow::Result<()> {
             tuning: ferrolb_speaker::MEMBERSHIP_FILE.into(),
         },
         excluded_interfaces: ferrolb_speaker::EXCLUDED_INTERFACES_FILE.into(),
+        hold_down: Duration::from_millis(hold_down.into()),
+        yield_when_cordoned,
+        kube_proxy: (kube_proxy_health_port != 0).then(|| ferrolb_speaker::KubeProxySettings {
+            port: kube_proxy_health_port,
+            patience: Duration::from_millis(kube_proxy_patience.into()),
+        }),
         conflicts: address_conflicts.into(),
         bgp: ferrolb_speaker::BgpSettings {
             engine: match shared.bgp_type.as_str() {

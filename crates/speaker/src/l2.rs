@@ -35,7 +35,7 @@ use self::announcer::Announcer;
 use self::answerer::{Answerer, Sockets};
 use self::exclusion::Exclusion;
 pub(crate) use self::findings::Findings;
-use self::interfaces::Usable;
+pub(crate) use self::interfaces::Usable;
 pub(crate) use self::witness::Witness;
 
 /// How often an address is told again, for neighbours that missed it all.
@@ -232,6 +232,14 @@ impl Layer2 {
             model::Interfaces::All => true,
             model::Interfaces::Named(names) => names.iter().any(|name| self.names.contains(name)),
         }
+    }
+
+    /// Those of `links` that may announce.
+    pub(crate) fn admitted<'a>(
+        &self,
+        links: &'a [ferrolb_sys::Link],
+    ) -> impl Iterator<Item = &'a ferrolb_sys::Link> {
+        links.iter().filter(|link| !self.exclusion.matches(&link.name))
     }
 
     /// Names of the interfaces the node has, for messages.

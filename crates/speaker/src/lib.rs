@@ -17,6 +17,8 @@
 mod announced;
 mod bfd;
 mod bgp;
+mod fitness;
+mod kube_proxy;
 mod l2;
 mod members;
 mod objects;
@@ -32,6 +34,6 @@ pub use l2::exclusion::{Exclusion, ExclusionError};
 pub use members::{MembersError, SecretError, TuningError};
 pub use run::{Error, run};
 pub use settings::{
-    BgpEngine, BgpSettings, ConflictPolicy, EXCLUDED_INTERFACES_FILE, MEMBERSHIP_FILE,
-    MembersSettings, Settings,
+    BgpEngine, BgpSettings, ConflictPolicy, EXCLUDED_INTERFACES_FILE, KubeProxySettings,
+    MEMBERSHIP_FILE, MembersSettings, Settings,
 };

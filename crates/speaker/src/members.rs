@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use ferrolb_heartbeat::Timing;
 use ferrolb_ipam::NodeName;
+use ferrolb_model::Lack;
 use ferrolb_sys::{TimestampedUdp, monotonic_now};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -72,6 +73,8 @@ pub(crate) struct Setup {
     /// Without one, membership is in the clear and there are no heartbeats.
     pub(crate) secret: Option<Secret>,
     pub(crate) tuning: Tuning,
+    /// How long a node that was taken for dead stays out of elections.
+    pub(crate) hold_down: Duration,
     /// No two lives of a node have the same.
     pub(crate) seeds: [u64; 2],
 }
@@ -128,7 +131,8 @@ impl Members {
         witness: Witness,
         announcers: Announcers,
     ) -> Result<Self, MembersError> {
-        let Setup { node, address, secret, tuning, seeds: [beat_seed, join_seed] } = setup;
+        let Setup { node, address, secret, tuning, hold_down, seeds: [beat_seed, join_seed] } =
+            setup;
         let failed = |source| MembersError::Listen { address, source };
         let listener = listen(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -138,8 +142,8 @@ impl Members {
             let socket = TimestampedUdp::bind(address)?;
             let (others, queue) = mpsc::channel(QUEUE);
             let source = Source::Queue(queue, socket.sender());
-            let config =
-                ferrolb_heartbeat::Config { name: name.clone(), key, timing: Timing::DEFAULT };
+            let timing = Timing { hold_down, ..Timing::DEFAULT };
+            let config = ferrolb_heartbeat::Config { name: name.clone(), key, timing };
             let parts = heartbeat::Parts {
                 config,
                 socket,
@@ -182,6 +186,13 @@ impl Members {
     /// The speakers there are, as the API lists them.
     pub(crate) fn set_pods(&self, pods: BTreeMap<Arc<str>, SocketAddr>) {
         self.joined.set_pods(pods);
+    }
+
+    /// Tells the others what this node lacks.
+    pub(crate) fn set_lacks(&self, lacks: impl Iterator<Item = Lack>) {
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.line().set_lacks(lacks.map(Lack::word).collect());
+        }
     }
 
     /// The view of this revision is acted on.

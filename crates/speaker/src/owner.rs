@@ -24,18 +24,21 @@ use tracing::{error, info, warn};
 
 mod bgp;
 mod claims;
+mod health;
 mod report;
 mod statuses;
 
 use self::bgp::Side;
+use self::health::Health;
 use crate::announced::{Announced, Answer};
 use crate::bgp::{Bgp, News};
+use crate::fitness::Unfit;
 use crate::l2::Layer2;
 use crate::members::{Announcers, Lost, Members, View};
 use crate::objects::{OwnerPod, Reports, ServiceL2};
 use crate::standing::Standing;
 use crate::topics::{
-    self, BGP_STATUSES, L2_STATUSES, Message, PODS, SESSIONS, StatusKey, Subject, Topic,
+    self, BGP_STATUSES, L2_STATUSES, Message, SESSIONS, StatusKey, Subject, Topic,
 };
 use crate::vetting::{ConflictPolicy, Vetting};
 
@@ -62,6 +65,10 @@ pub(crate) struct Parts {
     pub(crate) snapshot: model::Settings,
     pub(crate) layer2: Layer2,
     pub(crate) conflicts: ConflictPolicy,
+    /// Interfaces that were lost count again after that.
+    pub(crate) hold_down: Duration,
+    /// A cordoned node gives its addresses away.
+    pub(crate) yield_when_cordoned: bool,
     pub(crate) links: LinkWatch,
     /// None: this process does no BGP.
     pub(crate) bgp: Option<BgpParts>,
@@ -95,6 +102,8 @@ pub(crate) struct Owner {
     config: Arc<Config>,
     reconfigure: bool,
     pods: BTreeMap<Arc<str>, SpeakerPod>,
+    /// Membership does not know of the newest.
+    pods_due: bool,
     announced: Announced,
     /// The Services this node has said it announces, by their uid.
     assigned: BTreeMap<ServiceKey, Arc<str>>,
@@ -104,6 +113,7 @@ pub(crate) struct Owner {
     hosts: BTreeMap<NodeName, BTreeSet<IpAddr>>,
     /// Who does not count while membership is off.
     lost: Lost,
+    health: Health,
     /// Services have been decided about.
     begun: bool,
     /// Addresses that cannot be announced here, for want of their interfaces.
@@ -137,16 +147,17 @@ impl Owner {
             drain: bgp.as_ref().map(|bgp| bgp.drain).unwrap_or_default(),
             bgp: bgp.map(|bgp| Side::new(bgp.bgp, bgp.client)),
             reports: Reports::new(&parts.node, &parts.namespace),
-            parts,
             objects: ConfigObjects::default(),
             config: Arc::default(),
             reconfigure: true,
             pods: BTreeMap::new(),
+            pods_due: true,
             announced: Announced::default(),
             assigned: BTreeMap::new(),
             vetting,
             hosts: BTreeMap::new(),
             lost: Lost::default(),
+            health: Health::new(parts.hold_down),
             begun: false,
             impossible: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -154,6 +165,7 @@ impl Owner {
             returns: 0,
             unsettled: None,
             links_rest: None,
+            parts,
         }
     }
 
@@ -191,6 +203,7 @@ impl Owner {
                 }
                 () = told(news.as_ref()) => self.take_news(),
                 () = until(self.bgp.as_ref().and_then(Side::reports_at)) => {}
+                () = until(self.health.wake()) => {}
                 _ = beat.tick() => {
                     if let Some(side) = &mut self.bgp {
                         side.beat();
@@ -225,9 +238,13 @@ impl Owner {
             }
             Message::Slice(key, row) => self.apply(Change::Slice(key, row)),
             Message::Node(name, row) => {
+                let cordoned = row.as_ref().is_some_and(|row| row.cordoned);
                 let (node, lost) = row.map(|row| (row.node, row.lost)).unzip();
                 self.take_hosts(&name, node.as_ref());
                 if name == self.parts.node {
+                    let yields = cordoned && self.parts.yield_when_cordoned;
+                    self.take_unfit(Unfit::Cordoned, yields);
+                    self.health.stir();
                     self.review_peers();
                 }
                 self.apply(Change::Node(name.clone(), node));
@@ -252,6 +269,7 @@ impl Owner {
                 self.reconfigure = true;
             }
             Message::Pod(name, pod) => self.take_pod(name, pod),
+            Message::KubeProxy(well) => self.take_unfit(Unfit::KubeProxy, !well),
             Message::L2Status(..)
             | Message::BgpStatus(..)
             | Message::Session(..)
@@ -267,9 +285,6 @@ impl Owner {
             Message::Synced(name) if topics::BGP.contains(&name) => self.take_bgp(message),
             Message::Synced(name) => {
                 self.parts.missing.retain(|missing| *missing != name);
-                if name == PODS {
-                    self.tell_pods();
-                }
                 if self.parts.missing.is_empty() {
                     info!("everything is listed, announcing begins");
                 }
@@ -290,13 +305,14 @@ impl Owner {
             self.statuses_due.extend(concerned);
         }
         set(&mut self.pods, name, pod);
-        self.tell_pods();
+        self.pods_due = true;
     }
 
-    /// Tells membership of all speakers, but not of some as if they were all.
-    fn tell_pods(&self) {
+    /// Tells membership of all speakers. Only then this node stands for election, so it knows by then what it
+    /// would announce, and what it lacks for that.
+    fn tell_pods(&mut self) {
         let Some(members) = &self.parts.members else { return };
-        if self.parts.missing.contains(&PODS) {
+        if !std::mem::take(&mut self.pods_due) {
             return;
         }
         let port = self.parts.members_port;
@@ -309,9 +325,11 @@ impl Owner {
 
     fn take_view(&mut self, view: &mut Option<watch::Receiver<View>>) {
         let Some(view) = view else { return };
-        let View { candidates, mixed, returns, revision, .. } = view.borrow_and_update().clone();
+        let View { candidates, lacks, mixed, returns, revision, .. } =
+            view.borrow_and_update().clone();
         // Upstream's speakers neither wait for probes nor know what they are.
         self.vetting.suspend(mixed);
+        self.take_lacks(lacks);
         if let Some(candidates) = candidates {
             self.parts.members_known.ready();
             self.apply(Change::Members(model::Members::Known(candidates)));
@@ -334,6 +352,7 @@ impl Owner {
     }
 
     fn take_links(&mut self, links: &[Link]) {
+        self.take_fitness(links);
         if self.parts.layer2.take_links(links) {
             // Some named interface may have come or gone.
             let named = |interfaces: &Interfaces| matches!(interfaces, Interfaces::Named(_));
@@ -355,6 +374,8 @@ impl Owner {
         if std::mem::take(&mut self.reconfigure) {
             self.configure();
         }
+        self.review_health();
+        self.tell_pods();
         self.decide_due();
         if let (Some(revision), Some(members)) = (self.unsettled.take(), &self.parts.members) {
             members.settled(revision);
@@ -393,6 +414,7 @@ impl Owner {
         self.config = Arc::new(config);
         self.apply(Change::Config(Arc::clone(&self.config)));
         self.review_peers();
+        self.health.stir();
         info!(event = "configLoaded", stale = !self.config.problems.is_empty());
     }
 
@@ -437,8 +459,11 @@ impl Owner {
         if before != after {
             for answer in self.announced.set(key, after.as_ref()) {
                 match answer {
-                    Answer::On(ip, interfaces) => self.parts.layer2.answer_on(ip, &interfaces),
-                    Answer::Off(ip) => self.parts.layer2.answer_off(ip),
+                    Answer::On(ip, interfaces) => {
+                        self.keep_answering(ip);
+                        self.parts.layer2.answer_on(ip, &interfaces);
+                    }
+                    Answer::Off(ip) => self.answer_off(ip),
                 }
             }
             self.count(key, before.as_ref(), after.as_ref());

@@ -17,6 +17,7 @@ use ferrolb_model as model;
 use tracing::{error, info, warn};
 
 use crate::bgp::{Bgp, Common};
+use crate::kube_proxy;
 use crate::l2::exclusion::{Exclusion, ExclusionError};
 use crate::l2::{Layer2, Layer2Error, Witness};
 use crate::members::{
@@ -77,6 +78,9 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         health_port,
         members: members_settings,
         excluded_interfaces,
+        hold_down,
+        yield_when_cordoned,
+        kube_proxy: kube_proxy_settings,
         conflicts,
         bgp: bgp_settings,
     } = settings;
@@ -94,7 +98,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let announcers = Announcers::default();
     let layer2 = Layer2::start(exclusion, metrics.clone(), witness.clone(), random())?;
     let links = Layer2::watch()?;
-    let members = start_members(&members_settings, &node, witness, Arc::clone(&announcers))?;
+    let members =
+        start_members(&members_settings, hold_down, &node, witness, Arc::clone(&announcers))?;
 
     let probes = Probes::new();
     let members_known = probes.check("members", "waiting for the other speakers");
@@ -117,6 +122,9 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     admin::serve_metrics(metrics_settings, client.clone(), registry, stop.clone()).await?;
     info!(node = node.as_str(), namespace, membership = members.is_some(), "speaker started");
 
+    if let Some(settings) = kube_proxy_settings {
+        tokio::spawn(kube_proxy::follow(settings, post.clone()));
+    }
     let standing = Standing::new(client.clone(), &namespace, &node, stop.clone());
     let owner = Owner::new(Parts {
         snapshot: model::Settings { own: node.clone(), class, ignore_exclude_lb },
@@ -125,6 +133,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         namespace,
         layer2,
         conflicts,
+        hold_down,
+        yield_when_cordoned,
         links,
         bgp: bgp.map(|bgp| BgpParts { bgp, client: client.clone(), drain: bgp_settings.drain }),
         members,
@@ -168,6 +178,7 @@ fn start_bgp(
 /// Starts membership, unless it is switched off.
 fn start_members(
     settings: &MembersSettings,
+    hold_down: Duration,
     node: &ferrolb_ipam::NodeName,
     witness: Witness,
     announcers: Announcers,
@@ -196,6 +207,7 @@ fn start_members(
         address: SocketAddr::new(address, settings.port),
         secret,
         tuning: Tuning::load(settings.wan, &settings.tuning)?,
+        hold_down,
         seeds: [random(), random()],
     };
     Ok(Some(Members::start(setup, witness, announcers)?))

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ferrolb_ipam::NodeName;
 use ferrolb_kube_rt::admin::MetricsSettings;
 
+pub use crate::kube_proxy::KubeProxySettings;
 pub use crate::vetting::ConflictPolicy;
 
 /// Where upstream's manifests mount the list of interfaces that never answer.
@@ -39,6 +40,12 @@ pub struct Settings {
     pub members: MembersSettings,
     /// File with the interfaces that never answer; it may be missing.
     pub excluded_interfaces: PathBuf,
+    /// How long whoever was taken for dead, or lost an interface, is not counted on after it is back.
+    pub hold_down: Duration,
+    /// Give addresses away while this node is cordoned.
+    pub yield_when_cordoned: bool,
+    /// Give addresses away while kube-proxy on this node is not well; none: it is not asked.
+    pub kube_proxy: Option<KubeProxySettings>,
     /// What to do about addresses that somebody else answers for.
     pub conflicts: ConflictPolicy,
     /// How to speak BGP.

@@ -51,6 +51,7 @@ pub(crate) enum Topic {
     Status(&'static str, Arc<str>),
     StatusWritten(StatusKey),
     StatusAgain(Subject),
+    KubeProxy,
     Synced(&'static str),
 }
 
@@ -78,16 +79,20 @@ pub(crate) enum Message {
     StatusWritten(StatusKey, Outcome),
     /// Look at the reports on something once more.
     StatusAgain(Subject),
+    /// Whether kube-proxy on this node is well.
+    KubeProxy(bool),
     /// A watch has said everything there is.
     Synced(&'static str),
 }
 
-/// A Node, and what only a speaker without membership looks at.
+/// A Node, and what not every speaker looks at.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeRow {
     pub(crate) node: Node,
     /// The control plane has not heard of it for so long that nobody knows how it is.
     pub(crate) lost: bool,
+    /// `spec.unschedulable`.
+    pub(crate) cordoned: bool,
 }
 
 impl NodeRow {
@@ -96,7 +101,9 @@ impl NodeRow {
         let lost = conditions
             .flatten()
             .any(|condition| condition.type_ == "Ready" && condition.status == "Unknown");
-        Some(Self { node: rows::node(key, object)?, lost })
+        let spec = object.spec.as_ref();
+        let cordoned = spec.and_then(|spec| spec.unschedulable).unwrap_or_default();
+        Some(Self { node: rows::node(key, object)?, lost, cordoned })
     }
 }
 

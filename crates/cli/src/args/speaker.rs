@@ -65,6 +65,28 @@ pub(crate) struct SpeakerArgs {
           value_parser = go_bool)]
     pub(crate) bgp_lenient_ttl: bool,
 
+    /// Milliseconds for which a node that was taken for dead, or that lost an interface, is not counted on
+    /// after it is back; 0 while upstream's speakers are members
+    #[arg(long, value_name = "MS", env = "FERROLB_HOLD_DOWN", default_value_t = 5000,
+          value_parser = clap::value_parser!(u32).range(0..=600_000))]
+    pub(crate) hold_down: u32,
+
+    /// Give addresses away, successor first, while this node is cordoned; needs heartbeats
+    #[arg(long, value_name = "BOOL", env = "FERROLB_YIELD_WHEN_CORDONED", num_args = 0..=1,
+          require_equals = true, default_value = "false", default_missing_value = "true",
+          value_parser = go_bool)]
+    pub(crate) yield_when_cordoned: bool,
+
+    /// Port of kube-proxy's /healthz (usually 10256): give addresses away while it is not well on this node;
+    /// 0 never asks; needs heartbeats
+    #[arg(long, value_name = "PORT", env = "FERROLB_KUBE_PROXY_HEALTH_PORT", default_value_t = 0)]
+    pub(crate) kube_proxy_health_port: u16,
+
+    /// Milliseconds for which kube-proxy may be unwell before addresses are given away
+    #[arg(long, value_name = "MS", env = "FERROLB_KUBE_PROXY_PATIENCE", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(3_000..=600_000))]
+    pub(crate) kube_proxy_patience: u32,
+
     /// What to do about an address that a station outside the cluster answers for
     #[arg(long, value_name = "POLICY", env = "FERROLB_ADDRESS_CONFLICTS", value_enum,
           default_value_t = AddressConflicts::Warn)]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use ferrolb_heartbeat::{Event, Previous};
 use ferrolb_ipam::NodeName;
+use ferrolb_model::{Lack, Lacks};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::info;
@@ -22,6 +23,8 @@ use tracing::info;
 pub(crate) struct View {
     /// The nodes that stand for election; none before the first judgement.
     pub(crate) candidates: Option<BTreeSet<NodeName>>,
+    /// What the others lack; none if some member cannot know of it, and nobody is to go by it.
+    pub(crate) lacks: Option<Lacks>,
     /// Upstream's speakers are members.
     pub(crate) mixed: bool,
     /// How often a node came back that had been declared dead: whoever owns its addresses now has
@@ -60,6 +63,7 @@ struct Opinions {
     heard: Option<BTreeSet<Arc<str>>>,
     /// Nodes that should send heartbeats and were never heard.
     unheard: BTreeSet<Arc<str>>,
+    lacks: BTreeMap<Arc<str>, BTreeSet<u64>>,
     roll: Option<Roll>,
 }
 
@@ -77,12 +81,7 @@ impl Board {
 
     /// Whether everybody who lives hears from us by heartbeat, as far as we hear them.
     pub(super) fn hears_all(&self) -> bool {
-        let opinions = self.opinions.lock();
-        let roll = opinions.roll.as_ref();
-        opinions.heartbeat
-            && roll.is_none_or(|roll| {
-                roll.trusted.is_empty() && roll.beating.is_disjoint(&opinions.unheard)
-            })
+        self.opinions.lock().hears_all()
     }
 
     pub(super) fn revision(&self) -> u64 {
@@ -99,6 +98,7 @@ impl Board {
                     Event::MembersChanged { candidates } => {
                         opinions.heard = Some(candidates.clone());
                     }
+                    Event::LacksChanged { lacks } => opinions.lacks.clone_from(lacks),
                     Event::PeerUnheard { peer } => {
                         opinions.unheard.insert(peer.clone());
                     }
@@ -137,6 +137,7 @@ impl Board {
         let mut opinions = self.opinions.lock();
         change(&mut opinions);
         let candidates = opinions.candidates();
+        let lacks = opinions.shared_lacks();
         let mixed = opinions.roll.as_ref().is_some_and(|roll| roll.mixed);
         let mut told = None;
         self.publish.send_if_modified(|view| {
@@ -145,7 +146,9 @@ impl Board {
                 view.candidates = candidates;
                 view.revision += 1;
             }
-            std::mem::replace(&mut view.mixed, mixed) != mixed || told.is_some()
+            let lacks_changed = view.lacks != lacks;
+            view.lacks = lacks;
+            std::mem::replace(&mut view.mixed, mixed) != mixed || lacks_changed || told.is_some()
         });
         drop(opinions);
         if let Some(candidates) = told {
@@ -157,6 +160,19 @@ impl Board {
 }
 
 impl Opinions {
+    fn hears_all(&self) -> bool {
+        let heard =
+            |roll: &Roll| roll.trusted.is_empty() && roll.beating.is_disjoint(&self.unheard);
+        self.heartbeat && self.roll.as_ref().is_none_or(heard)
+    }
+
+    /// Upstream's speakers, and whoever hears no heartbeats, go by upstream's order alone.
+    fn shared_lacks(&self) -> Option<Lacks> {
+        let of = |lacks: &BTreeSet<u64>| lacks.iter().copied().map(Lack::of_word).collect();
+        let lacks = self.lacks.iter().map(|(node, lacks)| (NodeName::from(&**node), of(lacks)));
+        self.hears_all().then(|| lacks.collect())
+    }
+
     fn candidates(&self) -> Option<BTreeSet<NodeName>> {
         let heard = if self.heartbeat { Some(self.heard.as_ref()?) } else { None };
         let roll = if self.heartbeat { self.roll.as_ref() } else { Some(self.roll.as_ref()?) };
@@ -245,6 +261,23 @@ mod tests {
         assert_eq!(board.view().borrow().returns, 0);
         board.hear(&[Event::PeerBack { peer: "b".into(), previous: Previous::Dead }]);
         assert_eq!(board.view().borrow().returns, 1);
+    }
+
+    #[test]
+    fn nobody_goes_by_what_some_member_cannot_know() {
+        let board = Board::new(true);
+        let lacks = Event::LacksChanged { lacks: [("b".into(), [7].into())].into() };
+        board.hear(&[mk_heard("a b"), lacks]);
+        let shared = || board.view().borrow().lacks.clone();
+        let known = Some([("b".into(), [Lack::of_word(7)].into())].into());
+        assert_eq!(shared(), known);
+        board.set_roll(mk_roll("u", "a b"));
+        assert_eq!(shared(), None);
+        board.set_roll(mk_roll("", "a b c"));
+        assert_eq!(shared(), known);
+        board.hear(&[Event::PeerUnheard { peer: "c".into() }]);
+        assert_eq!(shared(), None);
+        assert_eq!(Board::new(false).view().borrow().lacks, None);
     }
 
     #[test]

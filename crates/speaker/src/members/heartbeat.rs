@@ -3,7 +3,7 @@
 //!
 //! No API call, no lock of the owner and no tokio in the loop: a starved runtime makes nobody dead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ pub(super) struct Line {
 struct Orders {
     peers: Option<BTreeMap<Arc<str>, SocketAddr>>,
     preempting: Option<bool>,
+    lacks: Option<BTreeSet<u64>>,
     settled: Option<u64>,
     drain: bool,
     stop: bool,
@@ -110,6 +111,11 @@ impl Line {
     /// Whether candidates that send no heartbeats take over at once.
     pub(super) fn set_preempting(&self, preempting: bool) {
         self.order(|orders| orders.preempting = Some(preempting));
+    }
+
+    /// What this node lacks.
+    pub(super) fn set_lacks(&self, lacks: BTreeSet<u64>) {
+        self.order(|orders| orders.lacks = Some(lacks));
     }
 
     /// The view of this revision is acted on.
@@ -187,6 +193,9 @@ impl Watcher {
     fn obey(&mut self) -> bool {
         let orders = std::mem::take(&mut *self.line.orders.lock());
         let now = monotonic_now();
+        if let Some(lacks) = orders.lacks {
+            self.detector.set_lacks(now, lacks);
+        }
         if let Some(peers) = orders.peers {
             self.detector.set_peers(now, peers.keys().cloned());
             self.board.set_listed(&peers);
@@ -245,7 +254,7 @@ impl Watcher {
     fn handle(&mut self, event: Event, now: Duration) {
         match event {
             // The board has told.
-            Event::MembersChanged { .. } => {}
+            Event::MembersChanged { .. } | Event::LacksChanged { .. } => {}
             Event::AskWire { peer } => self.ask_wire(peer, now),
             Event::PeerSilent { peer, silence, limit } => {
                 warn!(event = "peerSilent", peer = &*peer, ?silence, ?limit, "a speaker is silent");

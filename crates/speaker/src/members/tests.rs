@@ -66,6 +66,7 @@ fn mk_start(
         address,
         secret: secret.map(|secret| Secret::derive(secret.as_bytes()).unwrap()),
         tuning,
+        hold_down: Duration::from_secs(5),
         seeds: [crate::run::random(), crate::run::random()],
     };
     Members::start(setup, Witness::default(), Announcers::default())
