@@ -6,6 +6,7 @@
 
 mod abuse;
 mod attributes;
+mod example;
 mod faults;
 mod routes;
 mod selectors;
@@ -39,6 +40,7 @@ pub(super) const PARTS: &[&[Case]] = &[
     sessions::CASES,
     truth::CASES,
     abuse::CASES,
+    example::CASES,
     faults::CASES,
 ];
 

@@ -83,7 +83,8 @@ fn gateway(stage: &mut Stage) -> Result<()> {
 }
 
 /// What cases apply, as folders; walkthroughs use files of these, too.
-const TRIED: [&str; 9] = [
+const TRIED: [&str; 10] = [
+    "bgp",
     "dual-stack",
     "exhausted-pool",
     "gateway",

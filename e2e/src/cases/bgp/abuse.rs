@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use serde_json::json;
 
 use super::truth::expect_sessions;
-use super::{Link, announce, bgp_advertisement, case, dual, each, routed_by_all};
-use crate::manifest::configuration;
+use super::{Link, announce, bgp_advertisement, case, dual, each, routed_by_all, single};
+use crate::manifest::{advertisement, configuration, pool};
 use crate::stage::{PATIENCE, Stage, check, fail};
 use crate::suite::Case;
 
@@ -19,6 +19,11 @@ pub(super) const CASES: &[Case] = &[
         "dangling_references",
         "BGP-104 a BFD profile, a community and a peer that do not exist; the others go on",
         dangling,
+    ),
+    case(
+        "layer2_goes_on",
+        "whatever is wrong with BGP, an address on the LAN is answered for without a break",
+        layer2_goes_on,
     ),
     case(
         "wrong_as",
@@ -101,6 +106,38 @@ fn dangling(stage: &mut Stage) -> Result<()> {
     // Those of the first router are new.
     let is_kept = after.ends_with(before.get(3..).unwrap_or_default());
     check(is_kept, || format!("sessions were reset: {before:?} {after:?}"))
+}
+
+fn layer2_goes_on(stage: &mut Stage) -> Result<()> {
+    stage.apply(&pool("lan", &["172.30.1.200/29"]))?;
+    stage.apply(&advertisement("lan"))?;
+    stage.apply(&single("near", Family::V4))?;
+    let near = stage.address("near")?;
+    stage.owner(near)?;
+    let steadiness = stage.steadiness(near)?;
+    let link = Link::over(Family::V4);
+    stage.without_webhooks(|stage| {
+        let [first, second, third] = stage.routers() else { return Err(fail("three routers")) };
+        // Nobody listens at the first, the second is in another AS, the third is named twice.
+        stage.apply(&link.peer(first).spec(&json!({ "bfdProfile": "nowhere" })))?;
+        second.configure(&link.config(stage, second))?;
+        stage.apply(&link.peer(second).spec(&json!({ "peerASN": 65_000 })))?;
+        stage.apply(&link.peer(third))?;
+        stage.apply(&link.peer(third).with(&json!({ "metadata": { "name": "again" } })))?;
+        stage
+            .apply(&bgp_advertisement("wrong").spec(&json!({ "communities": ["NO_SUCH_NAME"] })))?;
+        told(stage, &["NO_SUCH_NAME"])?;
+        told(stage, &["router1", "nowhere"])?;
+        expect_sessions(stage, second, "what was wrong", |status| {
+            let message = status["lastError"]["message"].as_str().unwrap_or_default();
+            message.contains("Bad Peer AS")
+        })?;
+        stage.kubectl(&["delete", "bgppeers", "again", "-n", NAMESPACE]).map(drop)
+    })?;
+    // And what is new.
+    stage.apply(&single("new", Family::V4))?;
+    stage.owner(stage.address("new")?)?;
+    steadiness.expect_from_anybody()
 }
 
 fn wrong_as(stage: &mut Stage) -> Result<()> {

@@ -9,7 +9,7 @@ use ferrolb_lab::api::wait_until;
 use ferrolb_lab::fault::Cable;
 use ferrolb_lab::plan::Lan;
 use ferrolb_lab::probe::traffic::{Outcome, Traffic};
-use ferrolb_lab::router::{Bfd, Router, Software};
+use ferrolb_lab::router::{Bfd, Neighbour, Router, Software};
 use ferrolb_lab::{NAMESPACE, Result};
 use ipnet::IpNet;
 use serde_json::{Value, json};
@@ -31,6 +31,11 @@ pub(super) const CASES: &[Case] = &[
         "speakers_are_replaced",
         "BGP-06 E2 every speaker's Pod is deleted at once, others come: no packet is lost",
         replaced,
+    ),
+    case(
+        "speakers_restart_with_bfd",
+        "the same with BFD beside it: whether the router keeps the routes is the router's decision",
+        graceful_with_bfd,
     ),
     case(
         "speakers_restart",
@@ -56,7 +61,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Probes a second; a packet in flight at any moment of a fault.
-const RATE: u32 = 200;
+const RATE: u32 = 1000;
 
 /// A Service that answers over UDP as well, and what it is tied by.
 fn set_up(stage: &Stage, link: &Link) -> Result<SocketAddr> {
@@ -127,6 +132,50 @@ fn graceful(stage: &mut Stage) -> Result<()> {
         check(lost == 0, || format!("{lost} of {all} lost"))?;
         Ok(format!("0 of {all} lost"))
     })
+}
+
+/// Our BFD ends with the process, and says so by its C bit (RFC 5882 4.3.2): a router may then take its silence for
+/// a failure of the path, graceful restart or not. What each does is noted, and all must be well again.
+fn graceful_with_bfd(stage: &mut Stage) -> Result<()> {
+    let tuned: fn(&mut Neighbour) = |neighbour| {
+        neighbour.families = vec![Family::V4];
+        neighbour.bfd = Some(Bfd { interval: 50, multiplier: 3 });
+    };
+    let link = Link::over(Family::V4).with(&json!({ "enableGracefulRestart": true })).tuned(tuned);
+    let link = with_bfd(stage, link, 50)?;
+    let service = set_up(stage, &link)?;
+    let prefix = IpNet::from(service.ip());
+    let whole = || {
+        for router in forwarding(stage) {
+            link.is_up(stage, router)?;
+            bfd_is_up(stage, router, (50, 50))?;
+            routed_by_all(stage, router, prefix)?;
+        }
+        Ok(())
+    };
+    let note = |feature, outcomes: &[(Software, Outcome)]| {
+        each_says(stage, feature, &Software::FORWARDING, |router| {
+            let outcome = outcome(outcomes, router)?;
+            let silence = outcome.longest_silence().length().as_millis();
+            let (lost, all) = (outcome.lost(), outcome.probes.len());
+            Ok(format!("{lost} of {all} lost, {silence} ms at most"))
+        })
+    };
+    whole()?;
+    let killed = probed(stage, service, || {
+        restart_all(stage)?;
+        whole()
+    })?;
+    note("graceful restart with BFD, all speakers killed", &killed)?;
+    let ended = probed(stage, service, || {
+        for node in stage.nodes() {
+            stage.lab().speaker(&node)?.terminate(Duration::from_secs(20))?;
+            stage.lab().speaker(&node)?.restart()?;
+        }
+        stage.lab().wait_ready(PATIENCE)?;
+        whole()
+    })?;
+    note("graceful restart with BFD, speakers ended one by one", &ended)
 }
 
 fn replaced(stage: &mut Stage) -> Result<()> {

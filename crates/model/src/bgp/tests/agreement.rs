@@ -112,3 +112,37 @@ fn t_237_one_session_for_one_address() {
     speaker.configure(&json!({ "peers": { "a": at(2026, 1) } }));
     assert_eq!(speaker.sessions(), ["a"]);
 }
+
+/// Whatever is wrong with BGP, Layer 2 announces what it announced.
+#[rstest]
+#[case::no_as(json!({ "peers": { "p": { "myASN": 0, "peerASN": 1, "peerAddress": "1.2.3.4" } } }))]
+#[case::no_address(json!({ "peers": { "p": { "myASN": 1, "peerASN": 1, "peerAddress": "x" } } }))]
+#[case::no_profile(json!({ "peers": { "p": {
+    "myASN": 1, "peerASN": 2, "peerAddress": "1.2.3.4", "bfdProfile": "nowhere",
+} } }))]
+#[case::profile(json!({ "profiles": { "b": { "receiveInterval": 1 } } }))]
+#[case::community(json!({ "communities": { "c": { "communities": [{ "name": "a", "value": "x" }] } } }))]
+#[case::advertisement(json!({ "bgp": { "ad": { "aggregationLength": 99, "communities": ["x"] } } }))]
+#[case::no_peer(json!({ "bgp": { "ad": { "peers": ["nobody"] } } }))]
+fn layer_2_goes_on_beside_broken_bgp(#[case] broken: Value) {
+    let mut written = json!({
+        "pools": { "pool": { "addresses": ["10.20.30.0/24"] } },
+        "advertisements": { "ad": {} },
+    });
+    let mut speaker = Speaker::new();
+    speaker.configure(&written);
+    speaker.service(mk_service("web", &["10.20.30.1"]));
+    speaker.endpoints("web", &[("pandora", Some(true), None)]);
+    let announced = |speaker: &Speaker, name: &str| {
+        let verdict = speaker.snapshot.verdict(&mk_key(name));
+        verdict.and_then(|verdict| verdict.announcement()).cloned()
+    };
+    let before = announced(&speaker, "web");
+    assert!(before.is_some());
+    written.as_object_mut().unwrap().extend(broken.as_object().unwrap().clone());
+    speaker.configure(&written);
+    assert_eq!(announced(&speaker, "web"), before);
+    speaker.service(mk_service("another", &["10.20.30.2"]));
+    speaker.endpoints("another", &[("pandora", Some(true), None)]);
+    assert!(announced(&speaker, "another").is_some());
+}
