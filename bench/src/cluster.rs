@@ -167,6 +167,8 @@ pub(crate) fn service(name: &str) -> Value {
         "metadata": { "name": name, "namespace": "default" },
         "spec": {
             "type": "LoadBalancer",
+            // There are 2,768 ports of nodes, and nobody asks for one.
+            "allocateLoadBalancerNodePorts": false,
             "ipFamilyPolicy": "SingleStack",
             "ipFamilies": ["IPv4"],
             "ports": [
