@@ -66,6 +66,7 @@ fn speaker(args: SpeakerArgs) -> anyhow::Result<()> {
         yield_when_cordoned,
         kube_proxy_health_port,
         kube_proxy_patience,
+        state_folder,
         address_conflicts,
         bgp_drain,
         bgp_lenient_ttl,
@@ -100,6 +101,7 @@ fn speaker(args: SpeakerArgs) -> anyhow::Result<()> {
             port: kube_proxy_health_port,
             patience: Duration::from_millis(kube_proxy_patience.into()),
         }),
+        state_folder: Some(state_folder).filter(|f| !f.is_empty()).map(Into::into),
         conflicts: address_conflicts.into(),
         bgp: ferrolb_speaker::BgpSettings {
             engine: match shared.bgp_type.as_str() {

@@ -21,7 +21,7 @@ use prometheus_client::registry::Metric;
 mod own;
 mod sessions;
 
-pub use own::{ElectionMetrics, FailoverMetrics, PendingMetrics, WebhookMetrics};
+pub use own::{ElectionMetrics, FailoverMetrics, PendingMetrics, RecallMetrics, WebhookMetrics};
 pub use prometheus_client::registry::Registry;
 pub use sessions::{
     BfdCounter, BfdMetrics, BfdSessionMetrics, BgpCounter, BgpGauge, BgpMetrics, BgpSessionMetrics,

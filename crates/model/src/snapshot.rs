@@ -195,6 +195,21 @@ impl Snapshot {
         self.services.values().map(|entry| &entry.service)
     }
 
+    /// The slice `key`.
+    pub fn slice(&self, key: &SliceKey) -> Option<&EndpointSlice> {
+        self.endpoints.slice(key)
+    }
+
+    /// The slices of Service `key`, by name.
+    pub fn slices(&self, key: &ServiceKey) -> impl Iterator<Item = &EndpointSlice> {
+        self.endpoints.slices(key)
+    }
+
+    /// All Nodes, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
     /// The Node `name`.
     pub fn node(&self, name: &NodeName) -> Option<&Node> {
         self.nodes.get(name)

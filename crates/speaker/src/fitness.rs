@@ -104,6 +104,11 @@ impl Fitness {
         if is { self.unfit.insert(why) } else { self.unfit.remove(&why) }
     }
 
+    /// Whether something keeps the node from being used.
+    pub(crate) fn is_unfit(&self, why: Unfit) -> bool {
+        self.unfit.contains(&why)
+    }
+
     /// When a lost interface counts again, if nothing happens before.
     pub(crate) fn next(&self, now: Duration) -> Option<Duration> {
         let states = self.interfaces.values().map(|interface| interface.state);

@@ -21,6 +21,7 @@ mod fitness;
 mod kube_proxy;
 mod l2;
 mod members;
+mod memory;
 mod objects;
 mod owner;
 mod run;

@@ -25,11 +25,13 @@ use tracing::{error, info, warn};
 mod bgp;
 mod claims;
 mod health;
+mod recall;
 mod report;
 mod statuses;
 
 use self::bgp::Side;
 use self::health::Health;
+pub(crate) use self::recall::Recall;
 use crate::announced::{Announced, Answer};
 use crate::bgp::{Bgp, News};
 use crate::fitness::Unfit;
@@ -82,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: SpeakerMetrics,
     pub(crate) client_metrics: ClientMetrics,
     pub(crate) standing: Standing,
+    pub(crate) recall: Recall,
     pub(crate) missing: Vec<&'static str>,
     pub(crate) pulse: Pulse,
 }
@@ -197,13 +200,15 @@ impl Owner {
                 },
                 events = findings.next() => self.take_findings(events),
                 entries = inbox.recv_ready(BATCH) => {
-                    for (_, message) in entries {
+                    for (topic, message) in entries {
+                        self.parts.recall.hear(&topic);
                         self.take(message);
                     }
                 }
                 () = told(news.as_ref()) => self.take_news(),
                 () = until(self.bgp.as_ref().and_then(Side::reports_at)) => {}
                 () = until(self.health.wake()) => {}
+                () = until(self.parts.recall.due()) => self.tend_memory(),
                 _ = beat.tick() => {
                     if let Some(side) = &mut self.bgp {
                         side.beat();
@@ -284,8 +289,12 @@ impl Owner {
             | Message::SecretListed(_) => self.take_bgp(message),
             Message::Synced(name) if topics::BGP.contains(&name) => self.take_bgp(message),
             Message::Synced(name) => {
+                for message in self.parts.recall.complete(name) {
+                    self.take(message);
+                }
                 self.parts.missing.retain(|missing| *missing != name);
                 if self.parts.missing.is_empty() {
+                    self.parts.recall.end();
                     info!("everything is listed, announcing begins");
                 }
             }
@@ -367,10 +376,13 @@ impl Owner {
 
     /// Does everything that is due.
     fn work(&mut self) {
-        if !self.parts.missing.is_empty() {
+        let is_complete = self.parts.missing.is_empty();
+        if !is_complete && !self.parts.recall.is_acting() {
             return;
         }
-        self.begin_bgp();
+        if is_complete {
+            self.begin_bgp();
+        }
         if std::mem::take(&mut self.reconfigure) {
             self.configure();
         }

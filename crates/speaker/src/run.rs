@@ -2,13 +2,15 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ferrolb_api::names;
 use ferrolb_kube_rt::events::Recorder;
 use ferrolb_kube_rt::metrics::{
-    BfdMetrics, BgpMetrics, ClientMetrics, ProcessFacts, Registry, SpeakerMetrics, register_process,
+    BfdMetrics, BgpMetrics, ClientMetrics, ProcessFacts, RecallMetrics, Registry, SpeakerMetrics,
+    register_process,
 };
 use ferrolb_kube_rt::probes::Probes;
 use ferrolb_kube_rt::status::Writer;
@@ -23,7 +25,8 @@ use crate::l2::{Layer2, Layer2Error, Witness};
 use crate::members::{
     self, Announcers, Members, MembersError, SecretError, Setup, Tuning, TuningError,
 };
-use crate::owner::{BgpParts, Owner, Parts};
+use crate::memory::{Keeper, Place};
+use crate::owner::{BgpParts, Owner, Parts, Recall};
 use crate::settings::{BgpEngine, BgpSettings, MembersSettings, Settings};
 use crate::standing::Standing;
 use crate::topics::{StatusKey, watch_all, watch_bgp};
@@ -60,6 +63,9 @@ pub enum Error {
     /// Membership cannot start.
     #[error(transparent)]
     Members(#[from] MembersError),
+    /// A thread could not be started.
+    #[error("cannot start the thread that remembers: {0}")]
+    Memory(std::io::Error),
     /// Signals cannot be caught.
     #[error("cannot listen for signals: {0}")]
     Signals(#[from] std::io::Error),
@@ -81,6 +87,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         hold_down,
         yield_when_cordoned,
         kube_proxy: kube_proxy_settings,
+        state_folder,
         conflicts,
         bgp: bgp_settings,
     } = settings;
@@ -100,6 +107,10 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let links = Layer2::watch()?;
     let members =
         start_members(&members_settings, hold_down, &node, witness, Arc::clone(&announcers))?;
+    // Who lives is known by membership only, while the API server is away.
+    let state_folder = state_folder.filter(|_| members.is_some());
+    let recall =
+        start_memory(state_folder.as_deref(), &node, RecallMetrics::register(&mut registry))?;
 
     let probes = Probes::new();
     let members_known = probes.check("members", "waiting for the other speakers");
@@ -147,6 +158,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         metrics,
         client_metrics,
         standing,
+        recall,
         missing: watches.required.iter().map(|(name, _)| *name).collect(),
         pulse,
     });
@@ -173,6 +185,18 @@ fn start_bgp(
     let common = Common { node: node.as_str().into(), lenient_ttl: settings.lenient_ttl };
     let (bgp, bfd) = (BgpMetrics::register(registry), BfdMetrics::register(registry));
     Some(Bgp::new(common, bgp, bfd, random()))
+}
+
+/// Recalls what was known last, and keeps what is known from now on, if there is a folder for it.
+fn start_memory(
+    folder: Option<&Path>,
+    node: &ferrolb_ipam::NodeName,
+    metrics: RecallMetrics,
+) -> Result<Recall, Error> {
+    let place = folder.and_then(|folder| Place::find(folder, node));
+    let memory = place.as_ref().and_then(Place::recall);
+    let keeper = place.map(Keeper::start).transpose().map_err(Error::Memory)?;
+    Ok(Recall::new(memory, keeper, metrics))
 }
 
 /// Starts membership, unless it is switched off.

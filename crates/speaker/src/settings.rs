@@ -46,6 +46,8 @@ pub struct Settings {
     pub yield_when_cordoned: bool,
     /// Give addresses away while kube-proxy on this node is not well; none: it is not asked.
     pub kube_proxy: Option<KubeProxySettings>,
+    /// Folder for what is remembered over a restart of the container; none: nothing is.
+    pub state_folder: Option<PathBuf>,
     /// What to do about addresses that somebody else answers for.
     pub conflicts: ConflictPolicy,
     /// How to speak BGP.

@@ -22,7 +22,14 @@ use serde::de::DeserializeOwned;
 
 use crate::objects::{Row, ServiceBgp, ServiceL2, Session};
 
-/// Name of the watch of reports on Layer 2, in [`Message::Synced`].
+/// Names of the watches that nothing is decided before, in [`Message::Synced`].
+const SERVICES: &str = "services";
+const SLICES: &str = "endpointslices";
+const NODES: &str = "nodes";
+const NAMESPACES: &str = "namespaces";
+const POOLS: &str = "ipaddresspools";
+const ADVERTISEMENTS: &str = "l2advertisements";
+/// Name of the watch of reports on Layer 2.
 pub(crate) const L2_STATUSES: &str = "servicel2statuses";
 /// Name of the watch of reports on BGP.
 pub(crate) const BGP_STATUSES: &str = "servicebgpstatuses";
@@ -53,6 +60,22 @@ pub(crate) enum Topic {
     StatusAgain(Subject),
     KubeProxy,
     Synced(&'static str),
+}
+
+impl Topic {
+    /// The watch that tells it, of those that Layer 2 is decided by.
+    pub(crate) const fn watch(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Service(_) => SERVICES,
+            Self::Slice(_) => SLICES,
+            Self::Node(_) => NODES,
+            Self::Namespace(_) => NAMESPACES,
+            Self::Pool(_) => POOLS,
+            Self::L2Advertisement(_) => ADVERTISEMENTS,
+            Self::Pod(_) => PODS,
+            _ => return None,
+        })
+    }
 }
 
 /// One new fact; none means gone.
@@ -165,7 +188,7 @@ pub(crate) fn watch_all(
         rows::service,
         post.clone(),
         |update| {
-            entry("services", update, Topic::Service, |key, row| {
+            entry(SERVICES, update, Topic::Service, |key, row| {
                 Message::Service(ServiceKey::new(key.namespace, key.name), row.map(Box::new))
             })
         },
@@ -175,7 +198,7 @@ pub(crate) fn watch_all(
         rows::endpoint_slice,
         post.clone(),
         |update| {
-            entry("endpointslices", update, Topic::Slice, |key, row| {
+            entry(SLICES, update, Topic::Slice, |key, row| {
                 Message::Slice(SliceKey { namespace: key.namespace, name: key.name }, row)
             })
         },
@@ -186,7 +209,7 @@ pub(crate) fn watch_all(
         post.clone(),
         |update| {
             entry(
-                "nodes",
+                NODES,
                 update,
                 |key| Topic::Node(key.name),
                 |key, row| Message::Node((&*key.name).into(), row),
@@ -199,7 +222,7 @@ pub(crate) fn watch_all(
         post.clone(),
         |update| {
             entry(
-                "namespaces",
+                NAMESPACES,
                 update,
                 |key| Topic::Namespace(key.name),
                 |key, row| Message::Namespace(key.name, row),
@@ -212,7 +235,7 @@ pub(crate) fn watch_all(
         post.clone(),
         |update| {
             entry(
-                "ipaddresspools",
+                POOLS,
                 update,
                 |key| Topic::Pool(key.name),
                 |key, pool| Message::Pool(key.name.to_string(), pool.map(Box::new)),
@@ -225,7 +248,7 @@ pub(crate) fn watch_all(
         post.clone(),
         |update| {
             entry(
-                "l2advertisements",
+                ADVERTISEMENTS,
                 update,
                 |key| Topic::L2Advertisement(key.name),
                 |key, row| Message::L2Advertisement(key.name.to_string(), row.map(Box::new)),
@@ -257,12 +280,12 @@ pub(crate) fn watch_all(
         })
     });
     let mut required = vec![
-        ("services", services),
-        ("endpointslices", slices),
-        ("nodes", nodes),
-        ("namespaces", namespaces),
-        ("ipaddresspools", pools),
-        ("l2advertisements", advertisements),
+        (SERVICES, services),
+        (SLICES, slices),
+        (NODES, nodes),
+        (NAMESPACES, namespaces),
+        (POOLS, pools),
+        (ADVERTISEMENTS, advertisements),
     ];
     let mut others = vec![statuses];
     match pods {

@@ -22,8 +22,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "speaker_starts_meanwhile",
-        "G-14 it waits for the API server and announces after",
+        "G-14 without a state folder it waits for the API server and announces after",
         starts,
+    ),
+    case(
+        "speakers_start_from_memory",
+        "all restart meanwhile: the owner answers a new client by what it knew last",
+        remembers,
     ),
     case("api_server_restarts", "killed and started again: no answer changes", restarts),
 ];
@@ -56,6 +61,10 @@ pub(super) fn hangs(stage: &mut Stage) -> Result<()> {
 }
 
 fn starts(stage: &mut Stage) -> Result<()> {
+    stage.with_flag("DaemonSet", "speaker", "--state-folder=", starts_empty)
+}
+
+fn starts_empty(stage: &mut Stage) -> Result<()> {
     stage.apply(&pool("web", &["172.30.1.200-172.30.1.209"]))?;
     stage.apply(&advertisement("all"))?;
     stage.apply(&service("web"))?;
@@ -78,6 +87,40 @@ fn starts(stage: &mut Stage) -> Result<()> {
     stage.announced("web", Lan::One, address)?;
     stage.lab().wait_ready(PATIENCE)?;
     serves_on(stage, &processes)
+}
+
+/// Nobody is left who has heard of the Service from the API server.
+fn remembers(stage: &mut Stage) -> Result<()> {
+    stage.apply(&pool("web", &["172.30.1.200-172.30.1.209"]))?;
+    stage.apply(&advertisement("all"))?;
+    stage.apply(&service("web"))?;
+    let address = stage.address("web")?;
+    let first = stage.announced("web", Lan::One, address)?;
+    // Until it is written down.
+    thread::sleep(Duration::from_secs(3));
+    let server = stage.lab().process(SERVER)?;
+    server.kill()?;
+    let name = format!("speaker-{first}");
+    let from = stage.written(&name)?;
+    for node in stage.nodes() {
+        stage.lab().speaker(&node)?.restart()?;
+    }
+    let processes = stage.own_processes();
+    stage.wait_for_line(&name, from, &["lastKnownUsed"])?;
+    stage.expect_owner(address, &first)?;
+    let client = stage.client(Lan::One)?;
+    client.success(["ip", "neighbour", "flush", "all"])?;
+    stage.curl(address)?;
+    // They are members of one cluster again: another death is survived too.
+    let (cable, second) = taken_over(stage, address, &first, Cable::silence)?;
+    stage.expect_owner(address, &second)?;
+    cable.restore()?;
+    stage.expect_owner(address, &first)?;
+    server.restart()?;
+    stage.wait_for_line(&name, from, &["lastKnownReplaced"])?;
+    stage.lab().wait_ready(PATIENCE * 3)?;
+    serves_on(stage, &processes)?;
+    stage.announced("web", Lan::One, address).map(drop)
 }
 
 fn restarts(stage: &mut Stage) -> Result<()> {

@@ -64,9 +64,10 @@ frr-k8s.prometheus.serviceMonitor.enabled networkpolicies.enabled networkpolicie
 ";
 
 /// Keys of ours, which values that were kept from MetalLB's chart lack.
-const OURS: [&str; 3] = [
+const OURS: [&str; 4] = [
     "/controller/replicas",
     "/speaker/bgpSecretNames",
+    "/speaker/rememberState",
     "/prometheus/prometheusRule/servicesPending",
 ];
 

@@ -87,6 +87,16 @@ pub(crate) struct SpeakerArgs {
           value_parser = clap::value_parser!(u32).range(3_000..=600_000))]
     pub(crate) kube_proxy_patience: u32,
 
+    /// Folder in which the speaker keeps what it knows, to announce from when it restarts while the API
+    /// server is away; empty turns that off
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        env = "FERROLB_STATE_FOLDER",
+        default_value = "/var/lib/ferrolb"
+    )]
+    pub(crate) state_folder: String,
+
     /// What to do about an address that a station outside the cluster answers for
     #[arg(long, value_name = "POLICY", env = "FERROLB_ADDRESS_CONFLICTS", value_enum,
           default_value_t = AddressConflicts::Warn)]

@@ -11,6 +11,7 @@ fn sessions_and_own_families_print_as_in_the_golden_file() {
     let election = ElectionMetrics::register(&mut registry);
     let webhooks = WebhookMetrics::register(&mut registry);
     FailoverMetrics::register(&mut registry);
+    let recall = RecallMetrics::register(&mut registry);
     let mut session = bgp.session("192.0.2.1:179", "");
     session.notification_received(6, 2);
     session.went_down("holdTimerExpired");
@@ -23,6 +24,7 @@ fn sessions_and_own_families_print_as_in_the_golden_file() {
     pending.set("poolFull", 7);
     election.set_leading(true);
     election.set_leading(true);
+    recall.set(jiff::Timestamp::from_second(1_800_000_000).ok());
     webhooks.answered("/convert", 200, std::time::Duration::from_millis(3));
     let golden = include_str!("golden.txt");
     let page = encode(&registry).unwrap();

@@ -111,6 +111,30 @@ impl WebhookMetrics {
     }
 }
 
+/// Whether a speaker acts on what was known before it started. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct RecallMetrics {
+    written: Gauge,
+}
+
+impl RecallMetrics {
+    /// New metrics, registered.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        Names { registry, prefix: "metallb_speaker" }.add(
+            "last_known_timestamp_seconds",
+            "When what is acted on was written down; 0 while it is what the API server says",
+            &metrics.written,
+        );
+        metrics
+    }
+
+    /// What was written down then is acted on; none: what the API server says.
+    pub fn set(&self, written: Option<jiff::Timestamp>) {
+        self.written.set(written.map_or(0, jiff::Timestamp::as_second));
+    }
+}
+
 /// How the failure detector between speakers is doing. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct FailoverMetrics {

@@ -60,7 +60,11 @@ impl Endpoints {
         }
     }
 
-    fn slices(&self, service: &ServiceKey) -> impl Iterator<Item = &EndpointSlice> {
+    pub(super) fn slice(&self, key: &SliceKey) -> Option<&EndpointSlice> {
+        self.slices_of.get(self.service_of.get(key)?)?.get(key)
+    }
+
+    pub(super) fn slices(&self, service: &ServiceKey) -> impl Iterator<Item = &EndpointSlice> {
         self.slices_of.get(service).into_iter().flat_map(BTreeMap::values)
     }
 }

@@ -53,6 +53,11 @@ impl Health {
         self.due = true;
     }
 
+    /// This node is cordoned, and that counts.
+    pub(super) fn is_cordoned(&self) -> bool {
+        self.fitness.is_unfit(Unfit::Cordoned)
+    }
+
     pub(super) fn wake(&self) -> Option<Instant> {
         let left = self.wake?.saturating_sub(monotonic_now());
         Some(Instant::now() + left)

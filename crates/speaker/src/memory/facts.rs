@@ -1,0 +1,353 @@
+//! The facts that Layer 2 is decided by, in a form of their own: rows may change from version to
+//! version, and each field that is added has to be looked at here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ferrolb_addr::Family;
+use ferrolb_api::{IPAddressPool, L2Advertisement};
+use ferrolb_ipam::{NodeName, ServiceKey};
+use ferrolb_kube_rt::ObjectKey;
+use ferrolb_model::rows::{Ingress, IpFamilyPolicy, Labels, ServiceAnnotations};
+use ferrolb_model::{EndpointSlice, Namespace, Node, Service, SliceKey, SpeakerPod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+
+use crate::topics::{Message, NodeRow, Topic};
+
+/// Everything that is remembered.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Facts {
+    services: Vec<ServiceFacts>,
+    slices: Vec<SliceFacts>,
+    nodes: Vec<NodeFacts>,
+    namespaces: BTreeMap<String, Labels>,
+    pools: BTreeMap<String, IPAddressPool>,
+    advertisements: BTreeMap<String, L2Advertisement>,
+    speakers: Vec<SpeakerFacts>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct ServiceFacts {
+    namespace: String,
+    name: String,
+    uid: String,
+    labels: Labels,
+    class: Option<String>,
+    /// Address and host name of each entry.
+    ingress: Vec<(Option<String>, Option<String>)>,
+    local: bool,
+    shared: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct SliceFacts {
+    namespace: String,
+    name: String,
+    service: String,
+    can_serve: bool,
+    nodes: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct NodeFacts {
+    name: String,
+    labels: Labels,
+    network_unavailable: bool,
+    addresses: BTreeSet<IpAddr>,
+    cordoned: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct SpeakerFacts {
+    name: String,
+    uid: String,
+    node: Option<String>,
+    address: Option<IpAddr>,
+}
+
+impl Facts {
+    /// How many Services there are.
+    pub(crate) fn services(&self) -> usize {
+        self.services.len()
+    }
+
+    /// A Service, unless it has no address that could be announced.
+    pub(crate) fn add_service(&mut self, service: &Service) {
+        if service.ingress.is_empty() {
+            return;
+        }
+        self.services.push(ServiceFacts {
+            namespace: service.key.namespace.to_string(),
+            name: service.key.name.to_string(),
+            uid: service.uid.to_string(),
+            labels: service.labels.clone(),
+            class: service.class.as_deref().map(str::to_owned),
+            ingress: service.ingress.iter().map(|i| (i.ip.clone(), i.hostname.clone())).collect(),
+            local: service.local_traffic_only,
+            shared: service.annotations.allow_shared_ip.is_some(),
+        });
+    }
+
+    pub(crate) fn add_slice(&mut self, slice: &EndpointSlice) {
+        let EndpointSlice { key, service, can_serve, nodes } = slice;
+        self.slices.push(SliceFacts {
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
+            service: service.name.to_string(),
+            can_serve: *can_serve,
+            nodes: nodes.iter().map(ToString::to_string).collect(),
+        });
+    }
+
+    pub(crate) fn add_node(&mut self, node: &Node, cordoned: bool) {
+        let Node { name, labels, network_unavailable, addresses } = node;
+        self.nodes.push(NodeFacts {
+            name: name.to_string(),
+            labels: labels.clone(),
+            network_unavailable: *network_unavailable,
+            addresses: addresses.clone(),
+            cordoned,
+        });
+    }
+
+    pub(crate) fn add_namespace(&mut self, namespace: &Namespace) {
+        let Namespace { name, labels } = namespace;
+        self.namespaces.insert(name.to_string(), labels.clone());
+    }
+
+    pub(crate) fn add_pool(&mut self, name: &str, pool: &IPAddressPool) {
+        let metadata = remembered(&pool.metadata);
+        let pool = IPAddressPool { metadata, spec: pool.spec.clone(), status: None };
+        self.pools.insert(name.to_owned(), pool);
+    }
+
+    pub(crate) fn add_advertisement(&mut self, name: &str, advertisement: &L2Advertisement) {
+        let mut advertisement = advertisement.clone();
+        advertisement.metadata = remembered(&advertisement.metadata);
+        self.advertisements.insert(name.to_owned(), advertisement);
+    }
+
+    pub(crate) fn add_speaker(&mut self, pod: &SpeakerPod) {
+        let SpeakerPod { name, uid, node, address } = pod;
+        self.speakers.push(SpeakerFacts {
+            name: name.to_string(),
+            uid: uid.to_string(),
+            node: node.as_ref().map(ToString::to_string),
+            address: *address,
+        });
+    }
+
+    /// The facts as the watches would tell them.
+    pub(crate) fn entries(self) -> Vec<(Topic, Message)> {
+        let services = self.services.into_iter().map(|service| {
+            let row = service.row();
+            let key = row.key.clone();
+            let topic = Topic::Service(object_key(&key.namespace, &key.name));
+            (topic, Message::Service(key, Some(Box::new(row))))
+        });
+        let slices = self.slices.into_iter().map(|slice| {
+            let row = slice.row();
+            let key = row.key.clone();
+            (Topic::Slice(object_key(&key.namespace, &key.name)), Message::Slice(key, Some(row)))
+        });
+        let nodes = self.nodes.into_iter().map(|node| {
+            let cordoned = node.cordoned;
+            let row = NodeRow { node: node.row(), lost: false, cordoned };
+            let name = row.node.name.clone();
+            (Topic::Node(name.as_str().into()), Message::Node(name, Some(row)))
+        });
+        let namespaces = self.namespaces.into_iter().map(|(name, labels)| {
+            let row = Namespace { name: name.into(), labels };
+            let name = row.name.clone();
+            (Topic::Namespace(name.clone()), Message::Namespace(name, Some(row)))
+        });
+        let pools = self.pools.into_iter().map(|(name, pool)| {
+            (Topic::Pool(name.as_str().into()), Message::Pool(name, Some(Box::new(pool))))
+        });
+        let advertisements = self.advertisements.into_iter().map(|(name, it)| {
+            let topic = Topic::L2Advertisement(name.as_str().into());
+            (topic, Message::L2Advertisement(name, Some(Box::new(it))))
+        });
+        let speakers = self.speakers.into_iter().map(|speaker| {
+            let row = speaker.row();
+            let name = row.name.clone();
+            (Topic::Pod(name.clone()), Message::Pod(name, Some(row)))
+        });
+        let configuration = namespaces.chain(pools).chain(advertisements);
+        services.chain(slices).chain(nodes).chain(configuration).chain(speakers).collect()
+    }
+}
+
+impl ServiceFacts {
+    fn row(self) -> Service {
+        Service {
+            key: ServiceKey::new(self.namespace, self.name),
+            uid: self.uid.into(),
+            resource_version: "".into(),
+            labels: self.labels,
+            annotations: ServiceAnnotations {
+                allow_shared_ip: self.shared.then(String::new),
+                ..ServiceAnnotations::default()
+            },
+            is_load_balancer: true,
+            class: self.class.map(Into::into),
+            // What follows is for the controller only.
+            cluster_ips: Vec::new(),
+            primary_family: Family::V4,
+            ip_family_policy: IpFamilyPolicy::SingleStack,
+            load_balancer_ip: None,
+            ports: Vec::new(),
+            local_traffic_only: self.local,
+            selector: Labels::new(),
+            ingress: self
+                .ingress
+                .into_iter()
+                .map(|(ip, hostname)| Ingress { ip, hostname })
+                .collect(),
+        }
+    }
+}
+
+impl SliceFacts {
+    fn row(self) -> EndpointSlice {
+        EndpointSlice {
+            service: ServiceKey::new(self.namespace.as_str(), self.service),
+            key: SliceKey { namespace: self.namespace.into(), name: self.name.into() },
+            can_serve: self.can_serve,
+            nodes: self.nodes.into_iter().map(NodeName::from).collect(),
+        }
+    }
+}
+
+impl NodeFacts {
+    fn row(self) -> Node {
+        Node {
+            name: self.name.into(),
+            labels: self.labels,
+            network_unavailable: self.network_unavailable,
+            addresses: self.addresses,
+        }
+    }
+}
+
+impl SpeakerFacts {
+    fn row(self) -> SpeakerPod {
+        SpeakerPod {
+            name: self.name.into(),
+            uid: self.uid.into(),
+            node: self.node.map(NodeName::from),
+            address: self.address,
+        }
+    }
+}
+
+/// What the configuration is made from, without what others note in it.
+fn remembered(metadata: &ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        name: metadata.name.clone(),
+        namespace: metadata.namespace.clone(),
+        labels: metadata.labels.clone(),
+        creation_timestamp: metadata.creation_timestamp.clone(),
+        ..ObjectMeta::default()
+    }
+}
+
+fn object_key(namespace: &str, name: &str) -> ObjectKey {
+    ObjectKey { namespace: namespace.into(), name: name.into() }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use ferrolb_api::{IPAddressPoolSpec, L2AdvertisementSpec};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One of each kind.
+    pub(in crate::memory) fn mk_facts() -> Facts {
+        mk_facts_of("web", true, &["172.30.1.200".parse().unwrap()])
+    }
+
+    fn mk_facts_of(name: &str, flag: bool, ips: &[IpAddr]) -> Facts {
+        let labels = Labels::from([(name.to_owned(), name.to_owned())]);
+        let key = ServiceKey::new("default", name);
+        let mut facts = Facts::default();
+        let service = ServiceFacts {
+            namespace: "default".into(),
+            name: name.into(),
+            uid: format!("uid of {name}"),
+            labels: labels.clone(),
+            class: flag.then(|| "class".to_owned()),
+            ingress: ips.iter().map(|ip| (Some(ip.to_string()), None)).collect(),
+            local: flag,
+            shared: !flag,
+        };
+        facts.add_service(&service.row());
+        facts.add_slice(&EndpointSlice {
+            key: SliceKey { namespace: "default".into(), name: format!("{name}-1").into() },
+            service: key,
+            can_serve: flag,
+            nodes: ["node1".into()].into(),
+        });
+        facts.add_node(
+            &Node {
+                name: name.into(),
+                labels: labels.clone(),
+                network_unavailable: flag,
+                addresses: ips.iter().copied().collect(),
+            },
+            flag,
+        );
+        facts.add_namespace(&Namespace { name: name.into(), labels });
+        let spec = IPAddressPoolSpec {
+            addresses: ips.iter().map(ToString::to_string).collect(),
+            ..IPAddressPoolSpec::default()
+        };
+        facts.add_pool(name, &IPAddressPool::new(name, spec));
+        facts.add_advertisement(name, &L2Advertisement::new(name, L2AdvertisementSpec::default()));
+        facts.add_speaker(&SpeakerPod {
+            name: format!("speaker-{name}").into(),
+            uid: "uid".into(),
+            node: flag.then(|| name.into()),
+            address: ips.first().copied(),
+        });
+        facts
+    }
+
+    prop_compose! {
+        pub(in crate::memory) fn any_facts()(
+            name in "\\PC{0,12}",
+            flag in any::<bool>(),
+            ips in prop::collection::vec(any::<IpAddr>(), 0..3),
+        ) -> Facts {
+            mk_facts_of(&name, flag, &ips)
+        }
+    }
+
+    /// The facts that rows make, and the rows that facts make, are the same.
+    #[test]
+    fn entries_say_what_was_remembered() {
+        let facts = mk_facts();
+        let mut again = Facts::default();
+        for (topic, message) in facts.clone().entries() {
+            assert!(topic.watch().is_some(), "{topic:?}");
+            match message {
+                Message::Service(_, Some(row)) => again.add_service(&row),
+                Message::Slice(_, Some(row)) => again.add_slice(&row),
+                Message::Node(_, Some(row)) => again.add_node(&row.node, row.cordoned),
+                Message::Namespace(_, Some(row)) => again.add_namespace(&row),
+                Message::Pool(name, Some(pool)) => again.add_pool(&name, &pool),
+                Message::L2Advertisement(name, Some(it)) => again.add_advertisement(&name, &it),
+                Message::Pod(_, Some(row)) => again.add_speaker(&row),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(again, facts);
+    }
+
+    #[test]
+    fn a_service_without_address_is_not_remembered() {
+        assert_eq!(mk_facts_of("web", true, &[]).services(), 0);
+    }
+}
