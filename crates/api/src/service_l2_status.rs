@@ -41,7 +41,7 @@ absent_is_default!(ServiceL2StatusSpec);
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceL2StatusStatus {
-    /// The node that answers.
+    /// The node that answers; absent while it refuses to.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the node cannot change"))]
     pub node: String,
@@ -59,6 +59,25 @@ pub struct ServiceL2StatusStatus {
     /// The interfaces on which the node answers; all of its interfaces when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<InterfaceStatus>,
+
+    /// Addresses that would be this node's to announce and are not announced, because a station
+    /// outside the cluster has them. Not known upstream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedAddress>,
+}
+
+/// An address that somebody else has.
+#[derive(
+    Clone, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
+pub struct RefusedAddress {
+    /// The address.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ip: String,
+
+    /// The hardware address of the station that has it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mac: String,
 }
 
 /// A network interface.

@@ -51,6 +51,9 @@ const SERVICE_L2_STATUS: &[&str] = &[
     "status.interfaces: []object",
     "status.interfaces[].name: string",
     "status.node: string, immutable",
+    "status.refused: []object",
+    "status.refused[].ip: string",
+    "status.refused[].mac: string",
     "status.serviceName: string, immutable",
     "status.serviceNamespace: string, immutable",
 ];

@@ -1,28 +1,42 @@
 //! Status objects of speakers, gathered by Service: who announces it, and how.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 
 use ferrolb_api::{ServiceBGPStatus, ServiceL2Status};
 use ferrolb_ipam::ServiceKey;
 use ferrolb_kube_rt::ObjectKey;
 
 /// One speaker's report about one Service.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Announcer {
     service: ServiceKey,
-    /// Node and protocol, in words.
-    report: String,
+    /// Node and protocol, in words; none: it does not announce.
+    report: Option<String>,
+    /// Addresses it refuses to announce, and the station that has each.
+    refused: BTreeMap<IpAddr, String>,
+}
+
+/// All that speakers report about one Service.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Reports {
+    pub(crate) announcers: BTreeSet<String>,
+    pub(crate) refused: BTreeMap<IpAddr, String>,
 }
 
 /// What a Layer 2 status says; nothing until its speaker has filled it in.
 pub(crate) fn layer2(object: ServiceL2Status) -> Option<Announcer> {
     let status = object.status?;
-    if status.node.is_empty() || status.service_name.is_empty() {
+    let refused = status.refused.into_iter();
+    let refused: BTreeMap<_, _> =
+        refused.filter_map(|refused| Some((refused.ip.parse().ok()?, refused.mac))).collect();
+    if (status.node.is_empty() && refused.is_empty()) || status.service_name.is_empty() {
         return None;
     }
     Some(Announcer {
         service: ServiceKey::new(status.service_namespace, status.service_name),
-        report: format!("{} (layer2)", status.node),
+        report: (!status.node.is_empty()).then(|| format!("{} (layer2)", status.node)),
+        refused,
     })
 }
 
@@ -34,57 +48,60 @@ pub(crate) fn bgp(object: ServiceBGPStatus) -> Option<Announcer> {
     }
     Some(Announcer {
         service: ServiceKey::new(status.service_namespace, status.service_name),
-        report: format!("{} (bgp, to {})", status.node, status.peers.join(" ")),
+        report: Some(format!("{} (bgp, to {})", status.node, status.peers.join(" "))),
+        refused: BTreeMap::new(),
     })
 }
 
 /// All reports.
 #[derive(Debug, Default)]
 pub(crate) struct Announcers {
-    of: HashMap<(&'static str, ObjectKey), Announcer>,
-    /// A report may come twice, while a speaker replaces its object.
-    by: HashMap<ServiceKey, BTreeMap<String, usize>>,
+    of: HashMap<Key, Announcer>,
+    /// A Service may be reported on twice by one speaker, while that replaces its object.
+    by: HashMap<ServiceKey, HashSet<Key>>,
 }
+
+/// Kind and name of a report.
+type Key = (&'static str, ObjectKey);
 
 impl Announcers {
     /// The object `key`, by kind and name, says this now. Returns the Services whose reports are different, each with
     /// all of them.
     pub(crate) fn set(
         &mut self,
-        key: (&'static str, ObjectKey),
+        key: Key,
         announcer: Option<Announcer>,
-    ) -> Vec<(ServiceKey, BTreeSet<String>)> {
+    ) -> Vec<(ServiceKey, Reports)> {
         let mut touched = BTreeSet::new();
         if let Some(old) = self.of.remove(&key) {
-            if let Some(reports) = self.by.get_mut(&old.service) {
-                if let Some(count) = reports.get_mut(&old.report) {
-                    *count -= 1;
-                    if *count == 0 {
-                        reports.remove(&old.report);
-                    }
-                }
-                if reports.is_empty() {
+            if let Some(keys) = self.by.get_mut(&old.service) {
+                keys.remove(&key);
+                if keys.is_empty() {
                     self.by.remove(&old.service);
                 }
             }
             touched.insert(old.service);
         }
         if let Some(new) = announcer {
-            let reports = self.by.entry(new.service.clone()).or_default();
-            *reports.entry(new.report.clone()).or_default() += 1;
             touched.insert(new.service.clone());
+            self.by.entry(new.service.clone()).or_default().insert(key.clone());
             self.of.insert(key, new);
         }
-        let reports = |service: &ServiceKey| {
-            self.by.get(service).into_iter().flat_map(BTreeMap::keys).cloned().collect()
-        };
-        touched
-            .into_iter()
-            .map(|service| {
-                let reports = reports(&service);
-                (service, reports)
-            })
-            .collect()
+        let told = touched.into_iter().map(|service| {
+            let reports = self.reports(&service);
+            (service, reports)
+        });
+        told.collect()
+    }
+
+    fn reports(&self, service: &ServiceKey) -> Reports {
+        let mut reports = Reports::default();
+        let keys = self.by.get(service).into_iter().flatten();
+        for announcer in keys.filter_map(|key| self.of.get(key)) {
+            reports.announcers.extend(announcer.report.clone());
+            reports.refused.extend(announcer.refused.clone());
+        }
+        reports
     }
 }
 
@@ -109,7 +126,7 @@ mod tests {
                     "node": "n1", "serviceName": "web", "serviceNamespace": "default", "peers": peers,
                 },
             }));
-            bgp(object.unwrap()).map(|announcer| announcer.report)
+            bgp(object.unwrap()).and_then(|announcer| announcer.report)
         };
         assert_eq!(mk(&["tor1", "tor2"]).as_deref(), Some("n1 (bgp, to tor1 tor2)"));
         assert_eq!(mk(&[]), None);
@@ -124,7 +141,7 @@ mod tests {
             let changes = all.set(key(name), node.and_then(mk_status));
             let [(service, reports)] = <[_; 1]>::try_from(changes).unwrap();
             assert_eq!(service, web);
-            reports.into_iter().collect::<Vec<_>>().join(" ")
+            reports.announcers.into_iter().collect::<Vec<_>>().join(" ")
         };
         assert_eq!(set("a", Some("n1")), "n1 (layer2)");
         assert_eq!(set("b", Some("n1")), "n1 (layer2)");
@@ -133,5 +150,22 @@ mod tests {
         assert_eq!(set("b", None), "");
         assert_eq!(all.set(key("b"), None), []);
         assert_eq!(all.set(key("c"), mk_status("")), [], "not filled in yet");
+    }
+
+    #[test]
+    fn an_address_may_be_refused_by_who_announces_another_one() {
+        let mk = |node: &str| {
+            let object = serde_json::from_value(serde_json::json!({
+                "metadata": { "name": "l2-x" },
+                "status": {
+                    "node": node, "serviceName": "web", "serviceNamespace": "default",
+                    "refused": [{ "ip": "192.0.2.1", "mac": "06:00:00:00:00:01" }, { "ip": "x" }],
+                },
+            }));
+            layer2(object.unwrap()).unwrap()
+        };
+        let refused = BTreeMap::from([(IpAddr::from([192, 0, 2, 1]), "06:00:00:00:00:01".into())]);
+        assert_eq!((mk("").report, mk("").refused), (None, refused.clone()));
+        assert_eq!((mk("n1").report.as_deref(), mk("n1").refused), (Some("n1 (layer2)"), refused));
     }
 }

@@ -4,6 +4,7 @@
 //! order of examination is upstream's (`controller.md` 2.3), except where that loses an address
 //! flaps or strands one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{AddrParseError, IpAddr};
 
@@ -80,8 +81,20 @@ pub struct Rules<'a> {
     pub stored: bool,
     /// It had been given what it shows, or some of it.
     pub entitled: bool,
+    /// Addresses that somebody outside the cluster has.
+    pub taken: Taken<'a>,
     /// Give nothing new, say [`Outcome::Deferred`] instead.
     pub only_confirm: bool,
+}
+
+/// What speakers refuse to announce for a Service.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'a> {
+    /// The address and the station that has it.
+    pub stations: &'a BTreeMap<IpAddr, String>,
+    /// It keeps them all the same: speakers announce some of its addresses, or did, or enough others
+    /// were tried.
+    pub stays: bool,
 }
 
 /// Decides about `service`, whose status holds `held` (texts of `ingress[].ip`, in order).
@@ -250,6 +263,7 @@ impl Convergence<'_> {
             self.allocator.release(&service.key);
         }
         if self.current().is_some() {
+            self.leave_refused(cluster, &wanted, pool)?;
             return if wanted.is_empty() { self.add_second_family(cluster) } else { Ok(()) };
         }
         if self.rules.only_confirm {
@@ -291,6 +305,42 @@ impl Convergence<'_> {
                 _ => EventReason::ClearAssignment,
             };
             self.note(reason, message);
+        }
+    }
+
+    /// Takes other addresses in place of those that somebody outside the cluster has, unless they are
+    /// asked for.
+    fn leave_refused(
+        &mut self,
+        cluster: Stack,
+        wanted: &[IpAddr],
+        pool: Option<&str>,
+    ) -> Result<(), Outcome> {
+        let held = self.current().map(|assignment| assignment.ips.clone()).unwrap_or_default();
+        let mut taken = self.rules.taken.stations.iter().filter(|(ip, _)| held.contains(ip));
+        let Some((ip, station)) = taken.next() else { return Ok(()) };
+        let why = format!("{ip} is not announced, because station {station} has it");
+        if !wanted.is_empty() || self.rules.taken.stays {
+            self.lacks("AddressRefused", why);
+            return Ok(());
+        }
+        if self.rules.only_confirm {
+            return Err(Outcome::Deferred);
+        }
+        let wish = request(self.service, &self.backend_key, cluster);
+        let pool = pool.map(PoolName::from);
+        match self.allocator.replace(&wish, pool.as_ref()) {
+            Ok(assignment) => {
+                let ips = assignment.ips.iter().map(ToString::to_string).collect::<Vec<_>>();
+                let ips = List(&ips).to_string();
+                self.note(EventReason::AddressConflict, format!("{why}: IP {ips} in its place"));
+                self.note(EventReason::IpAllocated, format!("Assigned IP {ips}"));
+                Ok(())
+            }
+            Err(refusal) => {
+                self.lacks("AddressRefused", format!("{why}, and there is no other: {refusal}"));
+                Err(Outcome::Waiting)
+            }
         }
     }
 

@@ -33,6 +33,7 @@ mod exposure;
 mod intake;
 mod messages;
 mod pending;
+mod refusals;
 mod rivalry;
 mod status;
 mod voices;
@@ -43,6 +44,7 @@ use entry::Entry;
 use exposure::Exposure;
 pub use messages::{Balancer, Change, Effect, ServiceRef, StatusWrite, WriteResult};
 use pending::Pending;
+use refusals::Refusals;
 use voices::Voices;
 
 /// What a ledger is made with.
@@ -98,6 +100,7 @@ pub struct Ledger {
     /// Pools in which something became free since those that wait were last looked at.
     openings: BTreeSet<PoolName>,
     voices: Voices,
+    refusals: Refusals,
     pending: Pending,
     /// When to decide about whom once more.
     alarms: BTreeSet<(Duration, ServiceKey)>,
@@ -128,6 +131,7 @@ impl Ledger {
             agenda: Agenda::default(),
             openings: BTreeSet::new(),
             voices: Voices::default(),
+            refusals: Refusals::default(),
             pending: Pending::default(),
             alarms: BTreeSet::new(),
             outbox: Vec::new(),
@@ -138,6 +142,7 @@ impl Ledger {
     pub fn tick(&mut self, now: Duration, wall: Timestamp) {
         self.now = now;
         self.wall = Time(wall);
+        self.reserve |= self.refusals.expire(now);
         while self.alarms.first().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, key)) = self.alarms.pop_first() {
                 self.enqueue(&key);
@@ -147,7 +152,7 @@ impl Ledger {
 
     /// When [`Self::tick`] has something to do.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.alarms.first().map(|(due, _)| *due)
+        self.alarms.first().map(|(due, _)| *due).into_iter().chain(self.refusals.due()).min()
     }
 
     /// Takes in one change; work that follows is queued.
@@ -173,6 +178,7 @@ impl Ledger {
             Change::Again(key) => self.enqueue(&key),
             Change::Announced(key, reports) => self.hear(&key, reports),
             Change::AnnouncedComplete => self.heard_all(),
+            Change::Refused(key, refused) => self.hear_refused(&key, refused),
         }
     }
 

@@ -30,7 +30,7 @@ mod topics;
 mod writes;
 
 pub use admission::{Admission, Store, admit, routes};
-pub use converge::{Decision, Kept, Note, Outcome, Rules, converge};
+pub use converge::{Decision, Kept, Note, Outcome, Rules, Taken, converge};
 pub use ledger::{Balancer, Change, Effect, Ledger, Options, ServiceRef, StatusWrite, WriteResult};
 pub use owner::{Controller, Duties};
 pub use row::Row;

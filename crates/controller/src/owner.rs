@@ -31,7 +31,7 @@ use kube::Client;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::announcers::Announcers;
+use crate::announcers::{Announcers, Reports};
 use crate::ledger::{Change, Effect, Ledger, Options, ServiceRef, StatusWrite, WriteResult};
 use crate::legacy;
 use crate::pool_status::PoolReports;
@@ -254,7 +254,9 @@ impl Controller {
                 (Topic::Synced(name, generation), _) => self.complete(name, generation),
                 (Topic::Report(kind, key), Message::Report(announcer)) => {
                     for (service, reports) in self.announcers.set((kind, key), announcer) {
-                        self.ledger.apply(Change::Announced(service, reports));
+                        let Reports { announcers, refused } = reports;
+                        self.ledger.apply(Change::Announced(service.clone(), announcers));
+                        self.ledger.apply(Change::Refused(service, refused));
                     }
                 }
                 (Topic::Quiet(term), _) if self.in_office && term == self.terms => self.confirm(),

@@ -21,12 +21,13 @@ pub struct Standing {
 }
 
 /// Every reason that our conditions, and the metric of pending Services, can give.
-pub const REASONS: [&str; 30] = [
+pub const REASONS: [&str; 31] = [
     // Allocated, True.
     "Allocated",
     "OneFamilyOnly",
     "RequestIgnored",
     "KeptFromInvalidPool",
+    "AddressRefused",
     // Allocated, False: what the Service says.
     "NoClusterIPs",
     "NotEnoughClusterIPs",

@@ -168,6 +168,25 @@ impl Allocator {
         self.assign_from(pool, request, &[ip, other])
     }
 
+    /// Gives the Service other addresses than it holds, of `pool` or else of any pool that gives
+    /// addresses to those who do not ask. What is reserved is left, so reserve what it is to leave;
+    /// what it holds besides may change too.
+    pub fn replace(
+        &mut self,
+        request: &Request<'_>,
+        pool: Option<&PoolName>,
+    ) -> Result<Assignment, Refusal> {
+        let (pool, ips) = match pool {
+            None => self.search(request)?,
+            Some(pool) => {
+                let stock = self.pools.get(pool);
+                let stock = stock.ok_or_else(|| Refusal::UnknownPool { pool: pool.clone() })?;
+                (pool.clone(), self.search_in(stock, request)?)
+            }
+        };
+        Ok(self.take(pool, ips, request))
+    }
+
     /// Takes back what the Service holds, and returns it.
     pub fn release(&mut self, service: &ServiceKey) -> Option<Assignment> {
         let held = self.services.remove(service)?;

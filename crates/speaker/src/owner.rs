@@ -479,7 +479,11 @@ impl Owner {
                 }
             }
             self.count(key, before.as_ref(), after.as_ref());
-            self.reports.layer2.want(key, after.as_ref().map(ServiceL2::content));
+        }
+        let ips = self.snapshot.service(key).into_iter().flat_map(addresses);
+        let refused = ips.filter_map(|ip| Some((ip, self.vetting.refused(ip)?)));
+        let report = ServiceL2::content(after.as_ref(), refused);
+        if self.reports.layer2.want(key, report) || before != after {
             self.statuses_due.insert(Subject::Layer2(key.clone()));
         }
         match &after {

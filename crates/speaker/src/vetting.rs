@@ -163,6 +163,14 @@ impl Vetting {
         self.held.insert(ip, Held { why: Hold::LeftTo(node), services });
     }
 
+    /// The station that has `ip`, if it is refused for that.
+    pub(crate) fn refused(&self, ip: IpAddr) -> Option<Mac> {
+        match self.held.get(&ip)?.why {
+            Hold::Refused { mac, .. } => Some(mac),
+            Hold::Probing | Hold::LeftTo(_) => None,
+        }
+    }
+
     /// Refused addresses whose time has come to be probed again.
     pub(crate) fn due(&mut self, now: Duration) -> Vec<IpAddr> {
         let mut due = Vec::new();
@@ -278,6 +286,7 @@ mod tests {
         probed(&mut vetting, "a", &[1], Role::Own);
         vetting.refuse(Duration::from_secs(10), mk_ip(1), MAC);
         assert!(vetting.holds(mk_ip(1)));
+        assert_eq!((vetting.refused(mk_ip(1)), vetting.refused(mk_ip(2))), (Some(MAC), None));
         assert_eq!(vetting.due(Duration::from_secs(69)), NONE);
         assert_eq!(vetting.due(Duration::from_secs(70)), [mk_ip(1)]);
         assert_eq!(vetting.due(Duration::from_secs(75)), NONE);

@@ -24,6 +24,7 @@ pub(super) const CASES: &[Case] = &[
         takes,
     ),
     case("stranger_refused", "refuse: not announced while a stranger has it", refused),
+    case("stranger_avoided", "refuse: a Service that did not ask gets another address", avoided),
     case(
         "nodes_deaf_to_each_other",
         "two answer for a moment, then the first of the election",
@@ -91,7 +92,26 @@ fn refused(stage: &mut Stage) -> Result<()> {
         let answerers = stage.answerers(Lan::One, ip)?;
         let only = BTreeSet::from([stranger.host.name().to_owned()]);
         check(answerers == only, || format!("{answerers:?} answer"))?;
-        stage.expect_no_status("web")?;
+        stage.expect_refusal("web", "172.30.1.207", &stranger.mac())?;
+        // It was asked for, so it stays.
+        stage.expect_addresses("web", &["172.30.1.207"])?;
+        stranger.gone()
+    })
+}
+
+fn avoided(stage: &mut Stage) -> Result<()> {
+    stage.with_flag("DaemonSet", "speaker", "--address-conflicts=refuse", |stage| {
+        let stranger = Stranger::with(stage, IpAddr::from([172, 30, 1, 200]))?;
+        stage.apply(&pool("web", &["172.30.1.200-172.30.1.209"]))?;
+        stage.apply(&advertisement("all"))?;
+        stage.apply(&service("web"))?;
+        stage.expect_event("web", "AddressConflict", &[&stranger.mac(), "in its place"])?;
+        stage.expect_addresses("web", &["172.30.1.201"])?;
+        stage.announced("web", Lan::One, IpAddr::from([172, 30, 1, 201]))?;
+        stage.curl(IpAddr::from([172, 30, 1, 201]))?;
+        // Nobody else is given the first one either.
+        stage.apply(&service("next"))?;
+        stage.expect_addresses("next", &["172.30.1.202"])?;
         stranger.gone()
     })
 }

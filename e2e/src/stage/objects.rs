@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ferrolb_api::{annotations, labels};
 use ferrolb_lab::api::{Ref, wait_until};
 use ferrolb_lab::{NAMESPACE, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{PATIENCE, Stage, check, fail};
 
@@ -124,6 +124,18 @@ impl Stage {
         wait_until(&format!("no ServiceL2Status of {name}"), PATIENCE, || {
             let statuses = self.statuses("default", name)?;
             Ok(if statuses.is_empty() { Ok(()) } else { Err(format!("{statuses:?}")) })
+        })
+    }
+
+    /// Waits until the only report on a Service says that nobody announces it, because that station
+    /// has the address.
+    pub(crate) fn expect_refusal(&self, name: &str, address: &str, mac: &str) -> Result<()> {
+        wait_until(&format!("{address} of {name} is refused"), PATIENCE, || {
+            let statuses = self.statuses("default", name)?;
+            let refused = json!([{ "ip": address, "mac": mac }]);
+            let right = matches!(&statuses[..], [only]
+                if only["status"]["refused"] == refused && only["status"]["node"].is_null());
+            Ok(if right { Ok(()) } else { Err(format!("{statuses:?}")) })
         })
     }
 

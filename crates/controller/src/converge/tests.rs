@@ -167,6 +167,7 @@ impl State {
             kept: &kept,
             stored: true,
             entitled: true,
+            taken: Taken { stations: &BTreeMap::new(), stays: false },
             only_confirm: false,
         };
         converge(&given.0, &given.held(), &rules, &mut self.allocator)

@@ -1,5 +1,6 @@
 //! One turn: what a Service holds from now on, and what follows for it and for others.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use ferrolb_ipam::ServiceKey;
 use super::delivery::entitlement;
 use super::status::Status;
 use super::{Effect, Ledger, Turn};
-use crate::converge::{Decision, Note, Outcome, Rules, converge};
+use crate::converge::{Decision, Note, Outcome, Rules, Taken, converge};
 use crate::standing::Standing;
 
 impl Ledger {
@@ -25,15 +26,18 @@ impl Ledger {
             return;
         }
         self.contest(key);
-        let Some(entry) = self.services.get_mut(key) else { return };
+        let none = BTreeMap::new();
+        let stays = self.stays(key);
         let had = entitlement(&self.allocator, &self.kept, key);
         let only_confirm = turn == Turn::Holder && self.agenda.next_turn() == Some(Turn::Holder);
+        let Some(entry) = self.services.get_mut(key) else { return };
         let rules = Rules {
             ours: self.options.class.as_deref(),
             config: &self.config,
             kept: &self.kept,
             stored: entry.is_stored(),
             entitled: entry.stored().addresses().any(|ip| had.contains(&ip)),
+            taken: Taken { stations: self.refusals.of(key).unwrap_or(&none), stays },
             only_confirm,
         };
         let was_foreign = entry.foreign;
@@ -49,6 +53,9 @@ impl Ledger {
                 self.agenda.stop_waiting(place);
             }
             _ => {}
+        }
+        if decision.notes.iter().any(|note| note.reason == EventReason::AddressConflict) {
+            self.refusals.moved(key, self.now);
         }
         entry.tell(std::mem::take(&mut decision.notes), effects);
         // What was ours is cleared before it is none of our business.

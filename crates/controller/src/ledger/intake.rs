@@ -62,6 +62,7 @@ impl Ledger {
         self.expose(key);
         self.pending.set(key, None);
         self.voices.forget(key);
+        self.refusals.forget(key);
         self.allocator.release(key).is_some() || kept || marked
     }
 
@@ -179,13 +180,14 @@ impl Ledger {
         pool
     }
 
-    /// Nobody is given an address that nodes answer to, or one that somebody keeps, unless he asks
-    /// for it.
+    /// Nobody is given an address that nodes answer to, that somebody keeps or that a station outside
+    /// the cluster has, unless he asks for it.
     pub(super) fn reserve(&mut self) {
         let nodes = || self.nodes.values().flatten().copied();
         let routers = nodes().filter_map(subnet_routers);
         let kept = self.kept.addresses().copied();
-        self.allocator.set_reserved(nodes().chain(routers).chain(kept).collect());
+        let avoided = self.refusals.avoided();
+        self.allocator.set_reserved(nodes().chain(routers).chain(kept).chain(avoided).collect());
     }
 }
 

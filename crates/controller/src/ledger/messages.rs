@@ -1,6 +1,6 @@
 //! What goes into the ledger, and what comes out of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -33,6 +33,9 @@ pub enum Change {
     Again(ServiceKey),
     /// These are all the reports about who announces a Service.
     Announced(ServiceKey, BTreeSet<String>),
+    /// Speakers refuse to announce these addresses of a Service, and no others, because a station
+    /// outside the cluster has each.
+    Refused(ServiceKey, BTreeMap<IpAddr, String>),
     /// Every report there was at the start was told.
     AnnouncedComplete,
 }

@@ -14,6 +14,7 @@ use crate::row::Row;
 mod conditions;
 mod histories;
 mod life;
+mod refusals;
 mod replicas;
 mod work;
 

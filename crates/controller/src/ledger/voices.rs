@@ -78,6 +78,11 @@ impl Voices {
         }
     }
 
+    /// Whether somebody announces `service`.
+    pub(super) fn are_heard(&self, service: &ServiceKey) -> bool {
+        self.of.get(service).is_some_and(|voice| !voice.reports.is_empty())
+    }
+
     /// What to say about `service`, which has addresses, at `now`; `said` is what is said already.
     pub(super) fn standing(
         &self,

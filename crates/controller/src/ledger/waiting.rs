@@ -22,7 +22,8 @@ impl Ledger {
     /// Whether something that `key` could use may be free. Cheap, and wrong on the safe side only.
     fn may_help(&self, key: &ServiceKey) -> bool {
         let Some(Entry { row, .. }) = self.services.get(key) else { return false };
-        let held = self.allocator.assignment(key);
+        // What nobody announces for it is to be left.
+        let held = self.allocator.assignment(key).filter(|_| self.refusals.of(key).is_none());
         let pool = match held {
             Some(assignment) => Some(assignment.pool.as_str()),
             None => row.annotations.address_pool.as_deref().filter(|name| !name.is_empty()),

@@ -1,23 +1,35 @@
 //! `ServiceL2Status`: one object per Service that a node answers for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ferrolb_api::{ServiceL2Status, labels, names};
 use ferrolb_ipam::ServiceKey;
 use ferrolb_kube_rt::Resource;
+use ferrolb_l2_proto::Mac;
 use ferrolb_model::{Announcement, Interfaces};
 use serde_json::{Value, json};
 
 use super::{Kind, Row};
 
-/// Reports of Layer 2. Who announces owns the truth.
+/// What a node reports about a Service.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Layer2Report {
+    /// It announces some address of it.
+    announced: bool,
+    /// The interfaces named by any address; none named means all.
+    interfaces: BTreeSet<String>,
+    /// Addresses it would announce if a station outside the cluster did not have them.
+    refused: BTreeMap<IpAddr, String>,
+}
+
+/// Reports of Layer 2. Who announces, or would, owns the truth.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ServiceL2 {}
 
 impl Kind for ServiceL2 {
     type Key = ServiceKey;
-    /// The interfaces named by any address; none named means all.
-    type Content = BTreeSet<String>;
+    type Content = Layer2Report;
 
     const EXCLUSIVE: bool = true;
 
@@ -40,30 +52,38 @@ impl Kind for ServiceL2 {
     fn status(
         node: &str,
         key: &ServiceKey,
-        interfaces: &BTreeSet<String>,
-        _: Option<&BTreeSet<String>>,
+        report: &Layer2Report,
+        before: Option<&Layer2Report>,
     ) -> Value {
-        let interfaces: Vec<_> = interfaces.iter().map(|name| json!({ "name": name })).collect();
-        json!({
-            "node": node,
+        let interfaces = report.interfaces.iter();
+        let interfaces: Vec<_> = interfaces.map(|name| json!({ "name": name })).collect();
+        let mut status = json!({
+            // Absent, not empty: once it is written it may not change.
+            "node": report.announced.then_some(node),
             "serviceName": &*key.name,
             "serviceNamespace": &*key.namespace,
             "interfaces": interfaces,
-        })
+        });
+        if !report.refused.is_empty() || before.is_some_and(|before| !before.refused.is_empty()) {
+            let refused = report.refused.iter().map(|(ip, mac)| json!({ "ip": ip, "mac": mac }));
+            status["refused"] = refused.collect();
+        }
+        status
     }
 }
 
 impl ServiceL2 {
-    /// What there is to say about an announcement.
-    pub(crate) fn content(announcement: &Announcement) -> BTreeSet<String> {
-        let mut names = BTreeSet::new();
-        for (_, interfaces) in &announcement.addresses {
-            match interfaces {
-                Interfaces::All => return BTreeSet::new(),
-                Interfaces::Named(some) => names.extend(some.iter().cloned()),
-            }
-        }
-        names
+    /// What there is to say about what is announced and what is refused; none: nothing.
+    pub(crate) fn content(
+        announcement: Option<&Announcement>,
+        refused: impl Iterator<Item = (IpAddr, Mac)>,
+    ) -> Option<Layer2Report> {
+        let refused: BTreeMap<_, _> = refused.map(|(ip, mac)| (ip, mac.to_string())).collect();
+        (announcement.is_some() || !refused.is_empty()).then(|| Layer2Report {
+            announced: announcement.is_some(),
+            interfaces: announcement.map(named).unwrap_or_default(),
+            refused,
+        })
     }
 
     /// Reduces an object; one without our labels is not ours to look at.
@@ -75,9 +95,28 @@ impl ServiceL2 {
             all.remove(labels::SERVICE_NAME)?,
         );
         let node = all.remove(labels::NODE)?;
+        let refused = status.refused.into_iter();
+        let refused: BTreeMap<_, _> =
+            refused.filter_map(|refused| Some((refused.ip.parse().ok()?, refused.mac))).collect();
+        let announced = !status.node.is_empty();
+        // Who refuses names no node in the status, and says who it is by its label alone.
+        let reporter = if announced || refused.is_empty() { &status.node } else { &node }.clone();
         let interfaces = status.interfaces.into_iter().map(|interface| interface.name).collect();
-        Some(Row::new(object.metadata, key, node, &status.node, interfaces))
+        let report = Layer2Report { announced, interfaces, refused };
+        Some(Row::new(object.metadata, key, node, &reporter, report))
     }
+}
+
+/// The interfaces that are named; none if it is announced on all.
+fn named(announcement: &Announcement) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (_, interfaces) in &announcement.addresses {
+        match interfaces {
+            Interfaces::All => return BTreeSet::new(),
+            Interfaces::Named(some) => names.extend(some.iter().cloned()),
+        }
+    }
+    names
 }
 
 /// The labels that say which Service an object is about.

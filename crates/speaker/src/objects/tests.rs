@@ -1,11 +1,16 @@
 //! Objects through the eyes of an API server that the test plays.
 
+use std::net::IpAddr;
+
 use ferrolb_api::{InterfaceStatus, ServiceL2Status, ServiceL2StatusStatus};
 use ferrolb_ipam::ServiceKey;
+use ferrolb_l2_proto::Mac;
 use ferrolb_model::bgp::PeerName;
+use ferrolb_model::{Announcement, Interfaces};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
+use super::service_l2::Layer2Report;
 use super::*;
 use crate::bgp::Audience;
 
@@ -36,6 +41,7 @@ fn mk_row(node: &str, shown: bool, interfaces: &[&str]) -> Row<ServiceL2> {
             .iter()
             .map(|name| InterfaceStatus { name: (*name).to_owned() })
             .collect(),
+        refused: Vec::new(),
     });
     ServiceL2::row(object).unwrap()
 }
@@ -49,8 +55,16 @@ fn written(version: &str) -> Outcome {
 }
 
 /// What an announcement on these interfaces is reported as.
-fn mk_content(interfaces: &[&str]) -> BTreeSet<String> {
-    interfaces.iter().map(|name| (*name).to_owned()).collect()
+fn mk_content(interfaces: &[&str]) -> Layer2Report {
+    let names = interfaces.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    let interfaces = if names.is_empty() { Interfaces::All } else { Interfaces::Named(names) };
+    let announcement =
+        Announcement { pool: "pool".into(), addresses: vec![(mk_ip(2), interfaces)] };
+    ServiceL2::content(Some(&announcement), std::iter::empty()).unwrap()
+}
+
+fn mk_ip(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
 }
 
 fn mk_reconciler() -> Reconciler<ServiceL2> {
@@ -163,6 +177,35 @@ fn k_068_interfaces_are_told_sorted_and_compared_as_a_set() {
     let row = Row { version: "103".into(), ..mk_row("n1", true, &["eth1", "eth0"]) };
     reconciler.see(&name, Some(row));
     assert_eq!(reconciler.reconcile(&mk_key()), []);
+}
+
+/// `status.node` may not change once it is written, and nobody announces here yet.
+#[test]
+fn what_is_refused_is_reported_without_a_node() {
+    let mut reconciler = mk_reconciler();
+    let refused = || [(mk_ip(1), Mac([6, 0, 0, 0, 0, 1]))].into_iter();
+    reconciler.want(&mk_key(), ServiceL2::content(None, refused()));
+    let (name, Action::Create(object)) = only(&mut reconciler) else { panic!() };
+    reconciler.written(&name, &written("100"));
+    let (_, Action::SetStatus(patch)) = only(&mut reconciler) else { panic!() };
+    let told = json!([{ "ip": "192.0.2.1", "mac": "06:00:00:00:00:01" }]);
+    assert_eq!((&patch["status"]["node"], &patch["status"]["refused"]), (&Value::Null, &told));
+    reconciler.written(&name, &written("101"));
+    assert_eq!(reconciler.reconcile(&mk_key()), []);
+
+    // As the API server stores it.
+    let mut object: ServiceL2Status = serde_json::from_value(object).unwrap();
+    let mut status = patch["status"].clone();
+    status.as_object_mut().unwrap().remove("node");
+    object.status = Some(serde_json::from_value(status).unwrap());
+    object.metadata.resource_version = Some("102".to_owned());
+    reconciler.see(&name, ServiceL2::row(object));
+    assert_eq!(reconciler.reconcile(&mk_key()), []);
+
+    reconciler.want(&mk_key(), Some(mk_content(&[])));
+    let (_, Action::SetStatus(patch)) = only(&mut reconciler) else { panic!() };
+    assert_eq!((&patch["status"]["node"], &patch["status"]["refused"]), (&json!("n1"), &json!([])));
+    assert_eq!(ServiceL2::content(None, std::iter::empty()), None);
 }
 
 #[test]

@@ -91,6 +91,9 @@ impl Owner {
         if self.vetting.policy() == ConflictPolicy::Refuse {
             self.tell_conflict(contender, "it is not announced until that station is gone");
             self.vetting.refuse(monotonic_now(), ip, mac);
+            // To be reported.
+            let services: Vec<_> = self.vetting.services(ip).cloned().collect();
+            self.due.extend(services);
         } else {
             self.tell_conflict(contender, "it is announced all the same");
             self.answer_again(ip);
