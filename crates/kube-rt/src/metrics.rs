@@ -208,6 +208,7 @@ pub struct SpeakerMetrics {
     gratuitous_sent: Family<AddressLabel, Bare>,
     conflicts: Family<AddressLabel, Bare>,
     rivals: Family<AddressLabel, Bare>,
+    answers: Family<InterfaceLabel, Bare>,
 }
 
 /// Which announcement a series of `metallb_speaker_announced` is about.
@@ -239,6 +240,11 @@ struct AddressLabel {
     ip: String,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct InterfaceLabel {
+    interface: String,
+}
+
 impl SpeakerMetrics {
     /// New metrics, registered under upstream's names.
     pub fn register(registry: &mut Registry) -> Self {
@@ -266,6 +272,7 @@ impl SpeakerMetrics {
             "Times another node was found to answer for an address this node announces",
             &metrics.rivals,
         );
+        names.add("answers", "ARP and NDP replies sent, by interface", &metrics.answers);
         metrics
     }
 
@@ -287,6 +294,16 @@ impl SpeakerMetrics {
     /// Another node of the cluster answers for `ip` too.
     pub fn rival(&self, ip: IpAddr) {
         self.rivals.get_or_create_owned(&AddressLabel { ip: ip.to_string() }).inc();
+    }
+
+    /// The counter of what is answered on an interface; the same one each time.
+    pub fn answers_on(&self, interface: &str) -> Bare {
+        self.answers.get_or_create_owned(&InterfaceLabel { interface: interface.to_owned() })
+    }
+
+    /// Nothing is answered on an interface any more, and its series is gone.
+    pub fn closed(&self, interface: &str) {
+        self.answers.remove(&InterfaceLabel { interface: interface.to_owned() });
     }
 
     /// The counters of `ip`; the same ones each time.

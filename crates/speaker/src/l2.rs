@@ -23,7 +23,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferrolb_kube_rt::metrics::{Layer2Counters, SpeakerMetrics};
+use ferrolb_kube_rt::metrics::{FailoverMetrics, Layer2Counters, SpeakerMetrics};
 use ferrolb_l2_proto::conflict::Conflicts;
 use ferrolb_l2_proto::{Claim, Gratuitous, IfIndex, Interfaces, Port, Table};
 use ferrolb_model as model;
@@ -52,9 +52,21 @@ pub(crate) struct Shared {
     /// Raised when the schedule, the addresses or the interfaces changed.
     changed: Waker,
     witness: Witness,
+    /// Addresses taken over from a node that is dead, until the first frame is out: when that node
+    /// was heard last.
+    takeovers: Mutex<HashMap<IpAddr, Duration>>,
+    failovers: FailoverMetrics,
 }
 
 impl Shared {
+    /// A frame that says who has `ip` has left.
+    fn told(&self, ip: IpAddr) {
+        let last_sign = self.takeovers.lock().remove(&ip);
+        if let Some(last_sign) = last_sign {
+            self.failovers.failed_over(monotonic_now().saturating_sub(last_sign));
+        }
+    }
+
     /// Somebody who came in on `index` speaks for an address.
     fn hear(&self, index: IfIndex, claim: Claim) {
         self.witness.hear(claim);
@@ -113,6 +125,7 @@ impl Layer2 {
     pub(crate) fn start(
         exclusion: Exclusion,
         metrics: SpeakerMetrics,
+        failovers: FailoverMetrics,
         witness: Witness,
         seed: u64,
     ) -> Result<Self, Layer2Error> {
@@ -124,6 +137,8 @@ impl Layer2 {
             outlets: RwLock::default(),
             changed: Waker::new()?,
             witness,
+            takeovers: Mutex::default(),
+            failovers,
         });
         shared.witness.attach(shared.changed.clone());
         let announcer = Announcer::start(Arc::clone(&shared))?;
@@ -161,6 +176,12 @@ impl Layer2 {
         self.shared.changed.wake();
     }
 
+    /// Whoever had `ip` is dead and was heard last at `last_sign`: what its death costs is known with
+    /// the next frame about it.
+    pub(crate) fn takes_over(&self, ip: IpAddr, last_sign: Duration) {
+        self.shared.takeovers.lock().insert(ip, last_sign);
+    }
+
     /// Stops answering for `ip`.
     pub(crate) fn answer_off(&mut self, ip: IpAddr) {
         self.wanted.remove(&ip);
@@ -169,6 +190,7 @@ impl Layer2 {
             answers.table.remove(ip);
             answers.counters.remove(&ip);
         }
+        self.shared.takeovers.lock().remove(&ip);
         self.shared.schedule.lock().release(ip);
         self.shared.conflicts.lock().forget(ip);
         self.shared.changed.wake();
@@ -283,6 +305,7 @@ impl Layer2 {
 
     fn close(&mut self, index: IfIndex) {
         let Some(answerer) = self.open.remove(&index) else { return };
+        self.metrics.closed(answerer.name());
         self.shared.outlets.write().remove(&index);
         self.shared.schedule.lock().remove_port(index);
         self.shared.conflicts.lock().remove_port(index);
@@ -311,7 +334,8 @@ impl Layer2 {
         }
         self.close(index);
         let name = usable.name.clone();
-        match Answerer::start(usable, Arc::clone(&self.shared)) {
+        let answers = self.metrics.answers_on(&name);
+        match Answerer::start(usable, Arc::clone(&self.shared), answers) {
             Ok(answerer) => {
                 let outlet = Outlet { port: usable.port, sockets: answerer.sockets() };
                 self.shared.outlets.write().insert(index, outlet);

@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use ferrolb_heartbeat::Timing;
 use ferrolb_ipam::NodeName;
+use ferrolb_kube_rt::metrics::FailoverMetrics;
 use ferrolb_model::Lack;
 use ferrolb_sys::{TimestampedUdp, monotonic_now};
 use parking_lot::Mutex;
@@ -65,6 +66,17 @@ const QUEUE: usize = 128;
 /// An address that each peer announces, for questions on the wire; kept by the owner task.
 pub(crate) type Announcers = Arc<Mutex<BTreeMap<Arc<str>, IpAddr>>>;
 
+/// When each peer that heartbeats have found dead was heard last; for what its death cost.
+pub(crate) type LastSigns = Arc<Mutex<BTreeMap<Arc<str>, Duration>>>;
+
+/// What membership shares with the rest of the process.
+#[derive(Clone, Default)]
+pub(crate) struct Shared {
+    pub(crate) witness: Witness,
+    pub(crate) announcers: Announcers,
+    pub(crate) last_signs: LastSigns,
+}
+
 /// Who a speaker is among the others.
 pub(crate) struct Setup {
     pub(crate) node: NodeName,
@@ -77,6 +89,7 @@ pub(crate) struct Setup {
     pub(crate) hold_down: Duration,
     /// No two lives of a node have the same.
     pub(crate) seeds: [u64; 2],
+    pub(crate) metrics: FailoverMetrics,
 }
 
 /// Membership and, with a secret, heartbeat; their threads end with it.
@@ -111,12 +124,18 @@ pub enum MembersError {
     Config(#[from] ferrolb_swim_proto::ConfigError),
 }
 
-/// Listens at `address`. The speaker before this one may be taking leave there still.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let given_up = monotonic_now() + LEAVE;
+/// Opens a half of the port. The speaker before this one may be taking leave there still, until
+/// `given_up`.
+fn open<T, E>(
+    given_up: Duration,
+    open: impl Fn() -> Result<T, E>,
+    cause: impl Fn(&E) -> &io::Error,
+) -> Result<T, E> {
     loop {
-        match TcpListener::bind(address) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && monotonic_now() < given_up => {
+        match open() {
+            Err(error)
+                if cause(&error).kind() == ErrorKind::AddrInUse && monotonic_now() < given_up =>
+            {
                 std::thread::sleep(LOOK_AGAIN);
             }
             outcome => return outcome,
@@ -126,20 +145,19 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 impl Members {
     /// Listens, and knows nobody yet.
-    pub(crate) fn start(
-        setup: Setup,
-        witness: Witness,
-        announcers: Announcers,
-    ) -> Result<Self, MembersError> {
-        let Setup { node, address, secret, tuning, hold_down, seeds: [beat_seed, join_seed] } =
-            setup;
+    pub(crate) fn start(setup: Setup, shared: Shared) -> Result<Self, MembersError> {
+        let Setup { node, address, secret, tuning, hold_down, seeds, metrics } = setup;
+        let [beat_seed, join_seed] = seeds;
         let failed = |source| MembersError::Listen { address, source };
-        let listener = listen(address).map_err(failed)?;
+        let given_up = monotonic_now() + LEAVE;
+        let listener =
+            open(given_up, || TcpListener::bind(address), |error| error).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let board = Board::new(secret.is_some());
         let name: Arc<str> = node.as_str().into();
         let (source, heartbeat, keys) = if let Some(Secret { key, ring }) = secret {
-            let socket = TimestampedUdp::bind(address)?;
+            let bind = || TimestampedUdp::bind(address);
+            let socket = open(given_up, bind, ferrolb_sys::Error::cause)?;
             let (others, queue) = mpsc::channel(QUEUE);
             let source = Source::Queue(queue, socket.sender());
             let timing = Timing { hold_down, ..Timing::DEFAULT };
@@ -150,12 +168,13 @@ impl Members {
                 seed: beat_seed,
                 board: board.clone(),
                 others,
-                witness,
-                announcers,
+                shared,
+                metrics,
             };
             (source, Some(Heartbeat::start(parts)?), Some(ring))
         } else {
-            let socket = UdpSocket::bind(address).map_err(failed)?;
+            let bind = || UdpSocket::bind(address);
+            let socket = open(given_up, bind, |error| error).map_err(failed)?;
             socket.set_nonblocking(true).map_err(failed)?;
             (Source::Socket(socket), None, None)
         };

@@ -36,7 +36,7 @@ use crate::announced::{Announced, Answer};
 use crate::bgp::{Bgp, News};
 use crate::fitness::Unfit;
 use crate::l2::Layer2;
-use crate::members::{Announcers, Lost, Members, View};
+use crate::members::{self, Lost, Members, View};
 use crate::objects::{OwnerPod, Reports, ServiceL2};
 use crate::standing::Standing;
 use crate::topics::{
@@ -77,7 +77,7 @@ pub(crate) struct Parts {
     pub(crate) members: Option<Members>,
     pub(crate) members_port: u16,
     pub(crate) members_known: Check,
-    pub(crate) announcers: Announcers,
+    pub(crate) shared: members::Shared,
     pub(crate) writer: Writer<StatusKey>,
     pub(crate) post: Post<Topic, Message>,
     pub(crate) recorder: Recorder,
@@ -454,7 +454,7 @@ impl Owner {
         if self.parts.members.is_none() || owners.is_empty() {
             return;
         }
-        let mut announcers = self.parts.announcers.lock();
+        let mut announcers = self.parts.shared.announcers.lock();
         for owner in owners {
             let address = self
                 .snapshot
@@ -469,10 +469,14 @@ impl Owner {
         let before = self.announced.service(key).cloned();
         let after = self.possible(key, revision);
         if before != after {
+            let last_sign = self.last_sign(revision);
             for answer in self.announced.set(key, after.as_ref()) {
                 match answer {
                     Answer::On(ip, interfaces) => {
                         self.keep_answering(ip);
+                        if let Some(last_sign) = last_sign.filter(|_| before.is_none()) {
+                            self.parts.layer2.takes_over(ip, last_sign);
+                        }
                         self.parts.layer2.answer_on(ip, &interfaces);
                     }
                     Answer::Off(ip) => self.answer_off(ip),
@@ -490,6 +494,12 @@ impl Owner {
             Some(announcement) => self.tell_announced(key, announcement, before != after),
             None => self.tell_silent(key, revision, before.as_ref()),
         }
+    }
+
+    /// When the owner until now was heard last, if it is dead.
+    fn last_sign(&self, revision: &Revision) -> Option<Duration> {
+        let owner = revision.before.as_ref()?.owner.as_ref()?;
+        self.parts.shared.last_signs.lock().get(owner.as_str()).copied()
     }
 
     /// What of the verdict this node can do: an address whose interfaces it has none of cannot be

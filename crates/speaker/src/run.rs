@@ -9,8 +9,8 @@ use std::time::Duration;
 use ferrolb_api::names;
 use ferrolb_kube_rt::events::Recorder;
 use ferrolb_kube_rt::metrics::{
-    BfdMetrics, BgpMetrics, ClientMetrics, ProcessFacts, RecallMetrics, Registry, SpeakerMetrics,
-    register_process,
+    BfdMetrics, BgpMetrics, ClientMetrics, FailoverMetrics, ProcessFacts, RecallMetrics, Registry,
+    SpeakerMetrics, register_process,
 };
 use ferrolb_kube_rt::probes::Probes;
 use ferrolb_kube_rt::status::Writer;
@@ -21,10 +21,8 @@ use tracing::{error, info, warn};
 use crate::bgp::{Bgp, Common};
 use crate::kube_proxy;
 use crate::l2::exclusion::{Exclusion, ExclusionError};
-use crate::l2::{Layer2, Layer2Error, Witness};
-use crate::members::{
-    self, Announcers, Members, MembersError, SecretError, Setup, Tuning, TuningError,
-};
+use crate::l2::{Layer2, Layer2Error};
+use crate::members::{self, Members, MembersError, SecretError, Setup, Tuning, TuningError};
 use crate::memory::{Keeper, Place};
 use crate::owner::{BgpParts, Owner, Parts, Recall};
 use crate::settings::{BgpEngine, BgpSettings, MembersSettings, Settings};
@@ -101,12 +99,12 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let metrics = SpeakerMetrics::register(&mut registry);
     let bgp = start_bgp(bgp_settings, &node, &mut registry);
 
-    let witness = Witness::default();
-    let announcers = Announcers::default();
-    let layer2 = Layer2::start(exclusion, metrics.clone(), witness.clone(), random())?;
+    let shared = members::Shared::default();
+    let failovers = FailoverMetrics::register(&mut registry);
+    let witness = shared.witness.clone();
+    let layer2 = Layer2::start(exclusion, metrics.clone(), failovers.clone(), witness, random())?;
     let links = Layer2::watch()?;
-    let members =
-        start_members(&members_settings, hold_down, &node, witness, Arc::clone(&announcers))?;
+    let members = start_members(&members_settings, hold_down, &node, failovers, shared.clone())?;
     // Who lives is known by membership only, while the API server is away.
     let state_folder = state_folder.filter(|_| members.is_some());
     let recall =
@@ -151,7 +149,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         members,
         members_port: members_settings.port,
         members_known,
-        announcers,
+        shared,
         writer: Writer::new(client.clone(), post.clone(), StatusKey::report),
         post,
         recorder: Recorder::new(client, names::SPEAKER),
@@ -204,8 +202,8 @@ fn start_members(
     settings: &MembersSettings,
     hold_down: Duration,
     node: &ferrolb_ipam::NodeName,
-    witness: Witness,
-    announcers: Announcers,
+    metrics: FailoverMetrics,
+    shared: members::Shared,
 ) -> Result<Option<Members>, Error> {
     let Some(address) = settings.address.filter(|_| !settings.labels.is_empty()) else {
         info!(
@@ -233,8 +231,9 @@ fn start_members(
         tuning: Tuning::load(settings.wan, &settings.tuning)?,
         hold_down,
         seeds: [random(), random()],
+        metrics,
     };
-    Ok(Some(Members::start(setup, witness, announcers)?))
+    Ok(Some(Members::start(setup, shared)?))
 }
 
 /// A number that no two lives of this process share.

@@ -87,9 +87,11 @@ impl Speaker {
         loop {
             let transmit = self.shared.schedule.lock().poll_transmit(monotonic_now());
             let Some(transmit) = transmit else { return };
-            if self.send(&transmit, "gratuitousAnnounce")
-                && let Some(counters) = self.shared.answers.read().counters.get(&transmit.ip)
-            {
+            if !self.send(&transmit, "gratuitousAnnounce") {
+                continue;
+            }
+            self.shared.told(transmit.ip);
+            if let Some(counters) = self.shared.answers.read().counters.get(&transmit.ip) {
                 counters.gratuitous_sent.inc();
             }
         }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ferrolb_kube_rt::metrics::Bare;
 use ferrolb_l2_proto::{Answer, Claim, DropReason, FrameBuf, Responder};
 use ferrolb_sys::{Error, Filter, PacketSocket, PacketType, Waker, wait};
 use tracing::{debug, error};
@@ -67,7 +68,11 @@ pub(crate) struct Answerer {
 }
 
 impl Answerer {
-    pub(crate) fn start(usable: &Usable, shared: Arc<Shared>) -> Result<Self, Layer2Error> {
+    pub(crate) fn start(
+        usable: &Usable,
+        shared: Arc<Shared>,
+        answers: Bare,
+    ) -> Result<Self, Layer2Error> {
         let sockets = Arc::new(Sockets::open(usable)?);
         let responder = Arc::new(ArcSwap::from_pointee(Responder::new(usable.port)));
         let stop = Waker::new()?;
@@ -76,6 +81,7 @@ impl Answerer {
             responder: Arc::clone(&responder),
             sockets: Arc::clone(&sockets),
             shared,
+            answers,
             stop: stop.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -148,6 +154,8 @@ struct Reader {
     responder: Arc<ArcSwap<Responder>>,
     sockets: Arc<Sockets>,
     shared: Arc<Shared>,
+    /// Counts what is answered here.
+    answers: Bare,
     stop: Waker,
 }
 
@@ -206,6 +214,9 @@ impl Reader {
         match answer {
             Answer::Reply(reply) => {
                 let sent = socket.send(out.as_bytes());
+                if sent.is_ok() {
+                    self.answers.inc();
+                }
                 if let Some(counters) = answers.counters.get(&reply.ip) {
                     counters.requests_received.inc();
                     if sent.is_ok() {

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ferrolb_heartbeat::{Config, Detector, Event, FIRST_BYTE, WireAnswer};
+use ferrolb_kube_rt::metrics::FailoverMetrics;
 use ferrolb_swim_proto::MAX_DATAGRAM;
 use ferrolb_sys::{TimestampedUdp, Waker, monotonic_now, wait};
 use parking_lot::Mutex;
@@ -19,8 +20,7 @@ use tracing::{debug, error, info, warn};
 
 use super::board::Board;
 use super::port::Datagram;
-use super::{Announcers, MembersError};
-use crate::l2::Witness;
+use super::{MembersError, Shared};
 
 /// Distance between the two questions on the wire, and from the second one to the verdict.
 const WIRE_PAUSE: Duration = Duration::from_millis(30);
@@ -58,14 +58,14 @@ pub(super) struct Parts {
     pub(super) seed: u64,
     pub(super) board: Board,
     pub(super) others: mpsc::Sender<Datagram>,
-    pub(super) witness: Witness,
-    pub(super) announcers: Announcers,
+    pub(super) shared: Shared,
+    pub(super) metrics: FailoverMetrics,
 }
 
 impl Heartbeat {
     /// Speaks as `config.name`; knows no peers yet.
     pub(super) fn start(parts: Parts) -> Result<Self, MembersError> {
-        let Parts { config, socket, seed, board, others, witness, announcers } = parts;
+        let Parts { config, socket, seed, board, others, shared, metrics } = parts;
         let line = Line { orders: Arc::default(), waker: Waker::new()? };
         let watcher = Watcher {
             name: config.name.clone(),
@@ -75,8 +75,8 @@ impl Heartbeat {
             addresses: BTreeMap::new(),
             board,
             others,
-            witness,
-            announcers,
+            shared,
+            metrics,
             wire: BTreeMap::new(),
         };
         let thread = std::thread::Builder::new()
@@ -143,8 +143,8 @@ struct Watcher {
     board: Board,
     /// Datagrams that are membership's.
     others: mpsc::Sender<Datagram>,
-    witness: Witness,
-    announcers: Announcers,
+    shared: Shared,
+    metrics: FailoverMetrics,
     /// Questions on the wire, by peer.
     wire: BTreeMap<Arc<str>, Asked>,
 }
@@ -180,6 +180,7 @@ impl Watcher {
             }
             let events: Vec<Event> = std::iter::from_fn(|| self.detector.poll_event()).collect();
             if !events.is_empty() {
+                self.remember(&events, now);
                 // First what others act on, then what may wait for a log.
                 self.board.hear(&events);
             }
@@ -251,6 +252,23 @@ impl Watcher {
         }
     }
 
+    /// Notes when the dead were heard last, before anybody acts on their death.
+    fn remember(&self, events: &[Event], now: Duration) {
+        for event in events {
+            match event {
+                // Without a silence it was others who watched it.
+                Event::PeerDead { peer, death } if !death.silence.is_zero() => {
+                    let last = now.saturating_sub(death.silence);
+                    self.shared.last_signs.lock().insert(Arc::clone(peer), last);
+                }
+                Event::PeerDead { peer, .. } | Event::PeerBack { peer, .. } => {
+                    self.shared.last_signs.lock().remove(peer);
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn handle(&mut self, event: Event, now: Duration) {
         match event {
             // The board has told.
@@ -298,7 +316,10 @@ impl Watcher {
                     "this speaker was taken for dead"
                 );
             }
-            Event::Late { by } => debug!(event = "late", ?by, "failure detection was held up"),
+            Event::Late { by } => {
+                self.metrics.late(by);
+                debug!(event = "late", ?by, "failure detection was held up");
+            }
             Event::SelfSuspect(true) => {
                 warn!(
                     event = "isolated",
@@ -318,10 +339,10 @@ impl Watcher {
     /// Asks twice for an address the peer announces. A peer that announces nothing cannot answer,
     /// and its death moves nothing.
     fn ask_wire(&mut self, peer: Arc<str>, now: Duration) {
-        let address = self.announcers.lock().get(&peer).copied();
+        let address = self.shared.announcers.lock().get(&peer).copied();
         match address {
             Some(ip) => {
-                self.witness.ask(ip);
+                self.shared.witness.ask(ip);
                 self.wire.insert(peer, Asked { ip, tries: 1, next: now + WIRE_PAUSE });
             }
             None => self.detector.handle_wire_answer(now, &peer, WireAnswer::Unanswered),
@@ -340,10 +361,10 @@ impl Watcher {
             if asked.tries < 2 {
                 asked.tries += 1;
                 asked.next = now + WIRE_PAUSE;
-                self.witness.ask(asked.ip);
+                self.shared.witness.ask(asked.ip);
                 continue;
             }
-            let answer = self.witness.verdict(asked.ip);
+            let answer = self.shared.witness.verdict(asked.ip);
             self.wire.remove(&peer);
             self.detector.handle_wire_answer(now, &peer, answer);
         }

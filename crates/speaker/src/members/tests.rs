@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ferrolb_kube_rt::metrics::Registry;
 use rstest::rstest;
 
 use self::peer::Peer;
@@ -68,8 +69,9 @@ fn mk_start(
         tuning,
         hold_down: Duration::from_secs(5),
         seeds: [crate::run::random(), crate::run::random()],
+        metrics: FailoverMetrics::register(&mut Registry::default()),
     };
-    Members::start(setup, Witness::default(), Announcers::default())
+    Members::start(setup, Shared::default())
 }
 
 fn names(view: &watch::Receiver<View>) -> Option<String> {
@@ -185,8 +187,8 @@ fn with_tcp_blocked_heartbeats_go_to_listed_pods() {
         seed: 1,
         board,
         others,
-        witness: Witness::default(),
-        announcers: Announcers::default(),
+        shared: Shared::default(),
+        metrics: FailoverMetrics::register(&mut Registry::default()),
     })
     .unwrap();
     heartbeat.line().set_peers([("a".into(), a.address)].into());
@@ -270,6 +272,27 @@ async fn a_port_in_use_is_named(#[case] net: u8, #[case] tcp: bool, #[case] secr
     let _datagram = (!tcp).then(|| UdpSocket::bind(address).unwrap());
     let error = mk_start("a", address, secret, |_| ()).err().unwrap().to_string();
     assert!(error.contains(&address.to_string()), "{error}");
+}
+
+/// TCP goes first, and UDP a moment later.
+#[rstest]
+#[case::membership(17, None)]
+#[case::heartbeats(18, Some(SECRET))]
+fn both_halves_of_a_port_that_is_left_are_waited_for(
+    #[case] net: u8,
+    #[case] secret: Option<&str>,
+) {
+    let address = mk_address(&format!("127.1.{net}.1"));
+    let (stream, datagram) =
+        (TcpListener::bind(address).unwrap(), UdpSocket::bind(address).unwrap());
+    let leaving = thread::spawn(move || {
+        thread::sleep(LOOK_AGAIN);
+        drop(stream);
+        thread::sleep(LOOK_AGAIN * 3);
+        drop(datagram);
+    });
+    assert!(mk_start("a", address, secret, |_| ()).is_ok());
+    leaving.join().unwrap();
 }
 
 #[tokio::test]
