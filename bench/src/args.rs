@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// Few samples and short waits: shows that everything works, measures badly
     #[arg(long)]
     pub(crate) quick: bool,
+    /// So many times at most is something lost, started or moved
+    #[arg(long)]
+    pub(crate) runs: Option<usize>,
     /// Another implementation's controller, measured in the same way (needs the real Kubernetes)
     #[arg(long, requires_all = ["speaker", "manifests"])]
     pub(crate) controller: Option<PathBuf>,
@@ -99,6 +102,12 @@ impl Args {
     /// The number of samples, by thoroughness.
     pub(crate) fn samples(&self, thorough: usize, quick: usize) -> usize {
         if self.quick { quick } else { thorough }
+    }
+
+    /// As [`Self::samples`], of what takes long each time.
+    pub(crate) fn runs(&self, thorough: usize, quick: usize) -> usize {
+        let runs = self.samples(thorough, quick);
+        self.runs.map_or(runs, |most| runs.min(most).max(1))
     }
 
     /// How long a soak lasts.

@@ -42,7 +42,7 @@ pub(crate) fn measure(args: &Args, subjects: &Subjects, report: &mut Report) -> 
             let peer = peer.map(&mut attempt).unwrap_or_default();
             report.add(ours, peer);
         };
-    let runs = args.samples(20, 3);
+    let runs = args.runs(20, 3);
     if args.wants(Figure::Death) {
         both("silent death of a node", true, &|subject| {
             death::measure(subject, control, death::USUAL, runs)
@@ -67,13 +67,13 @@ pub(crate) fn measure(args: &Args, subjects: &Subjects, report: &mut Report) -> 
         both("SIGTERM of the owner", true, &|subject| terminate::measure(subject, control, runs));
     }
     if args.wants(Figure::Moves) {
-        let (services, runs) = (args.samples(2000, 200), args.samples(5, 1));
+        let (services, runs) = (args.samples(2000, 200), args.runs(5, 1));
         both("a node with 1,000 addresses dies", true, &|subject| {
             moves::measure(subject, control, services, runs)
         });
     }
     if args.wants(Figure::Split) {
-        let runs = args.samples(5, 1);
+        let runs = args.runs(5, 1);
         both("speakers deaf to the owner", true, &|subject| split::measure(subject, control, runs));
     }
     if args.wants(Figure::Create) {

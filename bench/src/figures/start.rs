@@ -33,6 +33,9 @@ const WRITERS: usize = 16;
 /// The grace of the controller's manifest.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Selects the Services that there are many of.
+const MANY: &str = "labelSelector=bench%3Dmany";
+
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Between the end of a controller and the next one's start, for what the first one left to do.
@@ -50,7 +53,7 @@ struct Starts {
 
 pub(super) fn measure(subject: &Subject, control: &Control, args: &Args) -> Result<Vec<Measure>> {
     let services = args.samples(3000, 300);
-    let runs = args.samples(3, 1);
+    let runs = args.runs(3, 1);
     let cluster = Cluster::up(subject, control)?;
     let controller = cluster.controller()?;
     controller.terminate(GRACE)?;
@@ -71,7 +74,7 @@ pub(super) fn measure(subject: &Subject, control: &Control, args: &Args) -> Resu
         lab.take_away()?;
     }
     lab.cold(&mut starts)?;
-    for run in 0..args.samples(5, 1) {
+    for run in 0..args.runs(5, 1) {
         lab.controller.terminate(GRACE)?;
         starts.restart.push_millis(lab.first_new(&format!("restart-{run}"))?);
         wait_until_quiet(&lab.cluster)?;
@@ -110,15 +113,10 @@ impl Start {
         Ok(self.per_second(last.duration_since(begun)))
     }
 
-    /// Takes the status of every Service away, and returns what they were.
+    /// Takes the status of every Service away, and returns them in no order.
     fn take_away(&self) -> Result<Vec<Value>> {
-        let statuses: Vec<_> = (0..self.services)
-            .map(|n| {
-                let name = name(n);
-                let service = self.cluster.lab.api().get(Ref::new("Service", "default", &name))?;
-                Ok(service.unwrap_or_default()["status"].take())
-            })
-            .collect::<Result<_>>()?;
+        let services = self.cluster.lab.api().list("Service", "default", MANY)?;
+        let statuses = services.into_iter().map(|mut service| service["status"].take()).collect();
         let nothing = json!({ "loadBalancer": { "ingress": null }, "conditions": null });
         in_parallel(0..self.services, WRITERS, |n| self.write_status(n, &nothing))?;
         Ok(statuses)
