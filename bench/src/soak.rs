@@ -104,14 +104,18 @@ pub(crate) fn run(subject: &Subject, control: &Control, args: &Args) -> Result<E
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A program on a host that never rests.
-pub(crate) fn busy(host: &Host, number: usize) -> Result<Process> {
+/// A program on a host that never rests, behind words that say how it is started.
+pub(crate) fn busy(host: &Host, number: usize, before: &[&str]) -> Result<Process> {
     let name = format!("busy-{number}");
     Process::start(Spec {
         log: Path::new(FOLDER).join("logs").join(&name),
         name,
         host: host.clone(),
-        argv: ["sh", "-c", "while :; do :; done"].map(str::to_owned).into(),
+        argv: before
+            .iter()
+            .chain(&["sh", "-c", "while :; do :; done"])
+            .map(|word| (*word).to_owned())
+            .collect(),
         environment: Vec::new(),
         confinement: None,
     })

@@ -14,7 +14,7 @@ mod routes;
 use std::time::{Duration, Instant};
 
 use ferrolb_lab::api::{Ref, wait_until};
-use ferrolb_lab::report::line;
+use ferrolb_lab::report::{complain, line};
 use ferrolb_lab::{Control, Result};
 use serde_json::json;
 
@@ -43,23 +43,44 @@ pub(super) fn measure(subject: &Subject, control: &Control, args: &Args) -> Resu
     let rig = Rig::up(subject, control)?;
     let mut measures = Vec::new();
     let mut from = 0;
-    for (services, seconds, megabytes) in if args.quick { &QUICK[..] } else { &SCALES } {
-        line(format_args!("   making Services up to {services}"));
-        rig.cluster.serve_many(from, *services)?;
-        from = *services;
-        rig.wait_for_routes(*services, PATIENCE)?;
-        rig.settle()?;
-        let resident = rig.speaker()?.resident()?;
-        measures.push(
-            of(*services, "resident memory of the speaker", "MB", megabytes_of(resident))
-                .at_most(Limit::Value(*megabytes)),
-        );
-        measures.extend(labels(&rig, *services, FEW_LABELS.min(*services))?);
-        if *services >= MANY_LABELS {
-            measures.extend(labels(&rig, *services, MANY_LABELS)?);
+    for scale in if args.quick { &QUICK[..] } else { &SCALES } {
+        line(format_args!("   making Services up to {}", scale.0));
+        match at_scale(&rig, from, *scale, args) {
+            Ok(more) => measures.extend(more),
+            // What was measured before stands.
+            Err(error) if !measures.is_empty() => {
+                complain(format_args!("bench: {} Services: {error}", scale.0));
+                break;
+            }
+            Err(error) => return Err(error),
         }
-        measures.extend(one_more(&rig, *services, args.samples(30, 5))?);
-        measures.extend(start(&rig, *services, *seconds, args.samples(3, 1))?);
+        from = scale.0;
+    }
+    Ok(measures)
+}
+
+fn at_scale(
+    rig: &Rig,
+    from: usize,
+    (services, seconds, megabytes): (usize, f64, f64),
+    args: &Args,
+) -> Result<Vec<Measure>> {
+    rig.serve_many(from, services)?;
+    rig.wait_for_routes(rig.singles() + services, PATIENCE)?;
+    rig.settle()?;
+    let resident = rig.speaker()?.resident()?;
+    let mut measures = vec![
+        of(services, "resident memory of the speaker", "MB", megabytes_of(resident))
+            .at_most(Limit::Value(megabytes)),
+    ];
+    measures.extend(labels(rig, services, FEW_LABELS.min(services))?);
+    if services >= MANY_LABELS {
+        measures.extend(labels(rig, services, MANY_LABELS)?);
+    }
+    measures.extend(start(rig, services, seconds, args.samples(3, 1))?);
+    measures.extend(one_more(rig, services, args.samples(30, 5))?);
+    for measure in &measures {
+        line(format_args!("   {}: {:.3} {}", measure.figure, measure.value, measure.unit));
     }
     Ok(measures)
 }

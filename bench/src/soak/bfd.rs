@@ -19,7 +19,8 @@ use crate::tail::Tail;
 /// Milliseconds between two packets; three may be missing.
 const INTERVAL: u32 = 50;
 
-/// Programs that never rest, on the node.
+/// Programs that never rest, on the node. Each is a session and with it a scheduling group of its own (autogroup),
+/// as each Pod has a control group of its own.
 const BUSY: usize = 8;
 
 /// How often flaps are counted.
@@ -41,7 +42,7 @@ pub(crate) fn run(subject: &Subject, duration: Duration) -> Result<ExitCode> {
     pair.configure(INTERVAL)?;
     let mut log = Tail::of(pair.speaker()?.name())?;
     let busy = (0..BUSY)
-        .map(|number| busy(pair.cluster.lab.host("node1")?, number))
+        .map(|number| busy(pair.cluster.lab.host("node1")?, number, &["setsid"]))
         .collect::<Result<Vec<_>>>()?;
     line(format_args!("soak: BFD 3 x {INTERVAL} ms beside {BUSY} busy loops, {duration:?}"));
     let (mut flaps, mut routers_up) = (Flaps::default(), true);
@@ -49,7 +50,6 @@ pub(crate) fn run(subject: &Subject, duration: Duration) -> Result<ExitCode> {
     while begun.elapsed() < duration {
         thread::sleep(PERIOD);
         for text in log.lines()?.filter(|text| text.contains("\"bfdDown\"")) {
-            line(format_args!("{:>6.1} s  {text}", begun.elapsed().as_secs_f64()));
             if text.contains("\"Remote\"") {
                 flaps.told += 1;
             } else {

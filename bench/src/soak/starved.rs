@@ -58,7 +58,7 @@ pub(crate) fn run(subject: &Subject, control: &Control, args: &Args) -> Result<E
     wait_until("everybody has heard of everybody", PATIENCE, || everybody(&cluster))?;
     nodes.iter().try_for_each(|node| fault::lose(node, PORT, LOST))?;
     let ctl = cluster.lab.host("ctl")?;
-    let busy = (0..BUSY).map(|number| busy(ctl, number)).collect::<Result<Vec<_>>>()?;
+    let busy = (0..BUSY).map(|number| busy(ctl, number, &[])).collect::<Result<Vec<_>>>()?;
     let deaths = (DEATHS * args.minutes).div_ceil(30);
     line(format_args!(
         "soak: {NODES} nodes, {BUSY} busy loops, {LOST} % loss, {} min, {deaths} deaths, seed {}",

@@ -1,5 +1,6 @@
 //! One node, BIRD beside it, and what is asked of both.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::thread;
@@ -26,6 +27,9 @@ const ROUTER_ASN: u32 = 64_602;
 /// So long that no KEEPALIVE falls into a measurement: sent are those of the beginning.
 const HOLD_TIME: u16 = 3600;
 
+/// How often Services are made before a server counts as unable to.
+const ATTEMPTS: usize = 4;
+
 /// A process that used less than this share of a second has nothing more to do.
 const IDLE: f64 = 0.005;
 
@@ -49,6 +53,7 @@ metadata: { name: all, namespace: metallb-system }
 pub(super) struct Rig {
     router: Router,
     pub(super) cluster: Cluster,
+    singles: Cell<usize>,
 }
 
 impl Rig {
@@ -56,7 +61,7 @@ impl Rig {
     pub(super) fn up(subject: &Subject, control: &Control) -> Result<Self> {
         let mut lab = Lab::up(Options { nodes: 1, ..subject.options(control) })?;
         let router = lab.add_router(Software::Bird)?;
-        let rig = Self { router, cluster: Cluster::of(lab) };
+        let rig = Self { router, cluster: Cluster::of(lab), singles: Cell::default() };
         if let Err(error) = rig.begin() {
             rig.cluster.lab.tails(8).iter().for_each(complain);
             return Err(error);
@@ -94,6 +99,22 @@ impl Rig {
 
     pub(super) fn speaker(&self) -> Result<Arc<Process>> {
         self.cluster.lab.speaker("node1")
+    }
+
+    /// Makes Services; an API server that is too slow for it is asked again.
+    pub(super) fn serve_many(&self, from: usize, to: usize) -> Result<()> {
+        let mut last = self.cluster.serve_many(from, to);
+        for _ in 1..ATTEMPTS {
+            let Err(error) = &last else { break };
+            complain(format_args!("   once more: {error}"));
+            last = self.cluster.serve_many(from, to);
+        }
+        last.map(drop)
+    }
+
+    /// Services that were made alone.
+    pub(super) fn singles(&self) -> usize {
+        self.singles.get()
     }
 
     /// The number of prefixes the router has learned.
@@ -151,6 +172,7 @@ impl Rig {
     pub(super) fn request(&self, name: &str, wanted: IpAddr) -> Result<()> {
         let mut object = service(name);
         object["metadata"]["annotations"] = json!({ "metallb.io/loadBalancerIPs": wanted });
+        self.singles.set(self.singles.get() + 1);
         self.cluster.lab.api().apply(&object).map(drop)
     }
 
