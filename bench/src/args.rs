@@ -39,6 +39,15 @@ pub(crate) struct Args {
     /// How long a soak lasts
     #[arg(long, env = "SOAK_MINUTES", default_value_t = 10)]
     pub(crate) minutes: u64,
+    /// Seconds for which the API server hangs in a soak, when it is its turn
+    #[arg(long, env = "SOAK_OUTAGE", default_value_t = 60)]
+    pub(crate) outage: u64,
+    /// How many times a soak stops controllers
+    #[arg(long, env = "SOAK_RUNS", default_value_t = 1000)]
+    pub(crate) runs: usize,
+    /// Of how many pairs of controllers, which are stopped at the same time
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..=200))]
+    pub(crate) pairs: u8,
     /// What the order of a soak's faults follows from
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -92,6 +101,8 @@ pub(crate) enum Figure {
     SoakBfd,
     /// Not a figure: ten nodes beside eight busy loops, 5 % loss; nobody may be taken for dead who lives
     SoakStarved,
+    /// Not a figure: controllers stopped and continued; no address may be given twice
+    SoakReplicas,
 }
 
 impl Args {

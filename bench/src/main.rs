@@ -10,7 +10,8 @@
 //!     │        │  controller: create, start, writes
 //!     │        │  BGP: bgp
 //!     │        └── cluster: a lab with a subject's processes and many Services
-//!     └── soak: faults for minutes, with what must hold all the time; soak/{bfd, starved}: busy processors
+//!     └── soak: faults for minutes, with what must hold all the time; soak/{bfd, starved}: busy processors;
+//!         soak/replicas: controllers that stop and go on
 //! ```
 
 mod args;
@@ -47,8 +48,12 @@ fn run(args: &Args) -> ExitCode {
         Ok(subjects) => subjects,
         Err(error) => return fail(&error),
     };
-    let soaks =
-        |figure: &&Figure| matches!(figure, Figure::Soak | Figure::SoakBfd | Figure::SoakStarved);
+    let soaks = |figure: &&Figure| {
+        matches!(
+            figure,
+            Figure::Soak | Figure::SoakBfd | Figure::SoakStarved | Figure::SoakReplicas
+        )
+    };
     if let Some(figure) = args.figures.iter().find(soaks) {
         if args.figures.len() > 1 {
             complain("bench: a soak runs alone");
@@ -57,6 +62,7 @@ fn run(args: &Args) -> ExitCode {
         let soaked = match figure {
             Figure::SoakBfd => soak::bfd::run(&subjects.ours, args.duration()),
             Figure::SoakStarved => soak::starved::run(&subjects.ours, &subjects.control, args),
+            Figure::SoakReplicas => soak::replicas::run(&subjects.ours, &subjects.control, args),
             _ => soak::run(&subjects.ours, &subjects.control, args),
         };
         return soaked.unwrap_or_else(|error| fail(&error));

@@ -9,7 +9,9 @@
 //! The order of faults follows from a seed that is printed, so a bad round can be had again.
 
 pub(crate) mod bfd;
+mod census;
 mod fault;
+pub(crate) mod replicas;
 pub(crate) mod starved;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,7 +62,9 @@ pub(crate) fn run(subject: &Subject, control: &Control, args: &Args) -> Result<E
     let end = Instant::now() + args.duration();
     line(format_args!("soak: {} min, seed {}", args.minutes, args.seed));
 
-    let mut soak = Soak { addresses, owners: Vec::new(), given: BTreeMap::new(), cluster };
+    let outage = Duration::from_secs(args.outage);
+    let (owners, given) = (Vec::new(), BTreeMap::new());
+    let mut soak = Soak { cluster, outage, addresses, owners, given };
     soak.owners = soak.wait_for_owners(&BTreeSet::new(), RETURN_LIMIT)?;
     soak.given = soak.addresses_given()?;
     let (mut seed, mut broken_rounds, mut memory) = (args.seed, 0, Vec::new());
@@ -132,6 +136,8 @@ fn roll(seed: &mut u64, sides: usize) -> usize {
 
 struct Soak {
     cluster: Cluster,
+    /// How long the API server does not answer when it is its turn.
+    outage: Duration,
     addresses: Vec<IpAddr>,
     /// Who answers for each of them while all nodes are well.
     owners: Vec<Mac>,
@@ -153,7 +159,7 @@ impl Soak {
         fault.happen(&self.cluster)?;
         let silent: BTreeSet<Mac> = fault.silences(&self.cluster).into_iter().collect();
         self.wait_for_owners(&silent, LIMIT)?;
-        thread::sleep(Duration::from_secs(1));
+        thread::sleep(fault.length(self.outage));
         fault.undo(&self.cluster)?;
         wait_until("every address is where it was before the fault", RETURN_LIMIT, || {
             let now = self.wait_for_owners(&BTreeSet::new(), RETURN_LIMIT)?;

@@ -12,6 +12,8 @@ use ferrolb_lab::process::Signal;
 use super::roll;
 use crate::cluster::Cluster;
 
+/// Whichever it is, the real one or the embedded one.
+const API_SERVER: &str = "kube-apiserver";
 /// The grace of the speaker's manifest.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -30,19 +32,22 @@ pub(super) enum Fault {
     Stop(usize),
     /// The controller crashes.
     KillController,
+    /// The API server hangs.
+    Outage,
 }
 
 impl Fault {
     /// The next one in the order that follows from a seed.
     pub(super) fn choose(seed: &mut u64, nodes: usize) -> Self {
         let node = roll(seed, nodes);
-        match roll(seed, 6) {
+        match roll(seed, 7) {
             0 => Self::Silence(node),
             1 => Self::Cut(node),
             2 => Self::Kill(node),
             3 => Self::Terminate(node),
             4 => Self::Stop(node),
-            _ => Self::KillController,
+            5 => Self::KillController,
+            _ => Self::Outage,
         }
     }
 
@@ -54,11 +59,17 @@ impl Fault {
             Self::Terminate(_) => "speaker ended",
             Self::Stop(_) => "speaker hangs",
             Self::KillController => "controller killed",
+            Self::Outage => "API server hangs",
         }
     }
 
     pub(super) fn happen(self, cluster: &Cluster) -> Result<()> {
-        let Some(node) = self.node() else { return cluster.controller()?.kill() };
+        let Some(node) = self.node() else {
+            return match self {
+                Self::Outage => cluster.lab.process(API_SERVER)?.signal(Signal::STOP),
+                _ => cluster.controller()?.kill(),
+            };
+        };
         let node = cluster.lab.network().nodes()[node];
         let speaker = cluster.lab.speaker(node.name())?;
         let cable = Cable::of(node, Lan::One);
@@ -68,13 +79,18 @@ impl Fault {
             Self::Kill(_) => speaker.kill(),
             Self::Terminate(_) => speaker.terminate(GRACE).map(drop),
             Self::Stop(_) => speaker.signal(Signal::STOP),
-            Self::KillController => Ok(()),
+            Self::KillController | Self::Outage => Ok(()),
         }
     }
 
     /// Puts it right as a cluster would: cables are plugged in, kubelet starts what has ended.
     pub(super) fn undo(self, cluster: &Cluster) -> Result<()> {
-        let Some(node) = self.node() else { return cluster.controller()?.restart() };
+        let Some(node) = self.node() else {
+            return match self {
+                Self::Outage => cluster.lab.process(API_SERVER)?.signal(Signal::CONT),
+                _ => cluster.controller()?.restart(),
+            };
+        };
         let node = cluster.lab.network().nodes()[node];
         let speaker = cluster.lab.speaker(node.name())?;
         let cable = Cable::of(node, Lan::One);
@@ -83,8 +99,13 @@ impl Fault {
             Self::Cut(_) => cable.plug(),
             Self::Kill(_) | Self::Terminate(_) => speaker.restart(),
             Self::Stop(_) => speaker.signal(Signal::CONT),
-            Self::KillController => Ok(()),
+            Self::KillController | Self::Outage => Ok(()),
         }
+    }
+
+    /// How long it stays once somebody else answers.
+    pub(super) fn length(self, outage: Duration) -> Duration {
+        if self == Self::Outage { outage } else { Duration::from_secs(1) }
     }
 
     /// The station that cannot answer as long as the fault lasts.
@@ -99,7 +120,7 @@ impl Fault {
             | Self::Kill(node)
             | Self::Terminate(node)
             | Self::Stop(node) => Some(node),
-            Self::KillController => None,
+            Self::KillController | Self::Outage => None,
         }
     }
 }
@@ -124,7 +145,7 @@ mod tests {
     fn every_kind_comes_and_the_seed_decides_the_order() {
         let faults = |mut seed| (0..60).map(|_| Fault::choose(&mut seed, 3)).collect::<Vec<_>>();
         let kinds: BTreeSet<_> = faults(1).iter().map(|fault| fault.kind()).collect();
-        assert_eq!(kinds.len(), 6);
+        assert_eq!(kinds.len(), 7);
         assert_eq!(faults(1), faults(1));
         assert_ne!(faults(1), faults(2));
     }
