@@ -59,11 +59,17 @@ impl Ledger {
         }
         entry.tell(std::mem::take(&mut decision.notes), effects);
         // What was ours is cleared before it is none of our business.
-        entry.foreign = decision.outcome == Outcome::Ignored && entry.is_stored();
+        let ignored = decision.outcome == Outcome::Ignored;
+        let never_served = ignored && !entry.served;
+        if never_served {
+            entry.drop_plan();
+        }
+        entry.foreign = ignored && entry.is_stored();
+        entry.served = !entry.foreign;
         let foreign = entry.foreign;
         let lacks = decision.standing.as_ref().filter(|standing| !standing.holds);
         self.pending.set(key, lacks.map(|standing| standing.reason.as_str()));
-        let status = self.wanted(key, &decision, foreign);
+        let status = self.wanted(key, &decision, foreign).filter(|_| !never_served);
         let to_store =
             self.services.get_mut(key).is_some_and(|entry| status.is_some_and(|s| entry.plan(s)));
         let kept: &[IpAddr] =

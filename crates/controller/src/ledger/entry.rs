@@ -57,6 +57,10 @@ pub(super) struct Entry {
     pub(super) waiting: Option<u64>,
     /// Not ours: what its status says is no concern of ours.
     pub(super) foreign: bool,
+    /// Was ours when it was last decided about: then what we said of it is taken back, once. Whose
+    /// conditions a Service has that never was is not known, and may be those of another
+    /// installation for another class.
+    pub(super) served: bool,
     /// Something happened while a write was under way.
     pub(super) again: bool,
     /// The round of listing that showed it last.
@@ -106,6 +110,7 @@ impl Entry {
             told: Vec::new(),
             waiting: None,
             foreign: false,
+            served: false,
             again: false,
             round: 0,
         }
@@ -216,6 +221,11 @@ impl Entry {
     pub(super) fn plan(&mut self, status: Status) -> bool {
         self.plan = (status != self.stored).then_some(status);
         self.plan.is_some()
+    }
+
+    /// Nothing is left to be stored.
+    pub(super) fn drop_plan(&mut self) {
+        self.plan = None;
     }
 
     /// What is left to be stored.

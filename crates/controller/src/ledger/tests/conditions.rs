@@ -116,6 +116,38 @@ fn a_service_that_waits_and_changes_class_keeps_its_foreign_status() {
     assert_eq!(cluster.condition("web", ALLOCATED), None);
 }
 
+/// Two installations, each with its own class, write conditions of one type.
+#[test]
+fn a_service_of_another_installation_is_left_alone_whatever_happens_to_it() {
+    let mut cluster = Cluster::speaking(&[("lan", &["192.0.2.0/24"])]);
+    let key = ServiceKey::new("default", "web");
+    let theirs = |status: &str| Condition {
+        type_: ALLOCATED.to_owned(),
+        status: status.to_owned(),
+        reason: "Allocated".to_owned(),
+        message: String::new(),
+        last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        observed_generation: None,
+    };
+    for (status, address) in [
+        ("False", None),
+        ("True", Some("198.51.100.1")),
+        ("False", None),
+        ("True", Some("192.0.2.1")),
+    ] {
+        cluster.conditions.insert(key.clone(), [theirs(status)].into());
+        cluster.edit("web", |service| {
+            service.class = Some("other".into());
+            let entry = |ip: &str| Ingress { ip: Some(ip.to_owned()), hostname: None };
+            service.ingress = address.map(entry).into_iter().collect();
+        });
+        assert!(cluster.work().is_empty(), "{status} {address:?}");
+    }
+    cluster.restart(&[("lan", &["192.0.2.0/24"])]);
+    cluster.settle();
+    assert_eq!((cluster.writes, &*cluster.conditions[&key]), (0, &[theirs("True")][..]));
+}
+
 #[test]
 fn switched_off_they_are_removed_and_then_nothing_is_written() {
     let pools: &[(&str, &[&str])] = &[("lan", &["192.0.2.0/31"])];
