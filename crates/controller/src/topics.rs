@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ferrolb_api::{IPAddressPool, L2Advertisement};
 use ferrolb_ipam::{PoolName, ServiceKey};
 use ferrolb_kube_rt::metrics::ClientMetrics;
 use ferrolb_kube_rt::probes::Probes;
@@ -57,6 +56,27 @@ pub(crate) enum Message {
     Synced,
 }
 
+/// A kind of object in a namespace that can be watched.
+trait Namespaced:
+    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + DeserializeOwned
+    + fmt::Debug
+    + Send
+    + 'static
+{
+}
+
+impl<K> Namespaced for K where
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + fmt::Debug
+        + Send
+        + 'static
+{
+}
+
 /// Names of the watches whose first list is waited for.
 const REQUIRED: [&str; 4] = ["services", "pools", "namespaces", "nodes"];
 /// The watches of what speakers report.
@@ -97,7 +117,18 @@ impl Watches {
         let ready = Arc::clone(&services_ready);
         probes.require("services", move || ready.missing());
         let required = [
-            ("pools", watch_pools(client, namespace, metrics, post)),
+            (
+                "pools",
+                watch_configuration(
+                    "pools",
+                    client,
+                    namespace,
+                    metrics,
+                    post,
+                    Topic::Pool,
+                    Change::Pool,
+                ),
+            ),
             ("namespaces", watch_namespaces(client, metrics, post)),
             ("nodes", watch_nodes(client, metrics, post)),
         ];
@@ -106,7 +137,15 @@ impl Watches {
             probes.require(*name, move || state.missing());
         }
         let mut others: Vec<_> = required.into_iter().map(|(_, watch)| watch).collect();
-        others.push(watch_advertisements(client, namespace, metrics, post));
+        others.push(watch_configuration(
+            "l2advertisements",
+            client,
+            namespace,
+            metrics,
+            post,
+            Topic::L2Advertisement,
+            Change::L2Advertisement,
+        ));
         let layer2 = announcers::layer2;
         others.push(watch_reports(REPORTS[0], layer2, client, namespace, metrics, post));
         let bgp = announcers::bgp;
@@ -171,46 +210,30 @@ fn watch_services(
     )
 }
 
-fn watch_pools(
+/// Watches objects that users write in our namespace.
+fn watch_configuration<K: Namespaced>(
+    name: &'static str,
     client: &Client,
     namespace: &str,
     metrics: &ClientMetrics,
     post: &Post<Topic, Message>,
+    topic: fn(Arc<str>) -> Topic,
+    change: fn(String, Option<Box<K>>) -> Change,
 ) -> Watch {
     watch::spawn(
-        WatchSpec::<IPAddressPool>::namespaced(client.clone(), namespace).metrics(metrics),
-        |_, mut pool| {
-            pool.metadata.managed_fields = None;
-            Some(pool)
+        WatchSpec::<K>::namespaced(client.clone(), namespace).metrics(metrics),
+        |_, mut object: K| {
+            object.meta_mut().managed_fields = None;
+            Some(object)
         },
         post.clone(),
-        |update| {
-            let topic = |key: &ObjectKey| Topic::Pool(Arc::clone(&key.name));
-            entry(("pools", 0), update, topic, |key, pool| {
-                Change::Pool(key.name.to_string(), pool.map(Box::new))
-            })
-        },
-    )
-}
-
-fn watch_advertisements(
-    client: &Client,
-    namespace: &str,
-    metrics: &ClientMetrics,
-    post: &Post<Topic, Message>,
-) -> Watch {
-    watch::spawn(
-        WatchSpec::<L2Advertisement>::namespaced(client.clone(), namespace).metrics(metrics),
-        |_, mut advertisement| {
-            advertisement.metadata.managed_fields = None;
-            Some(advertisement)
-        },
-        post.clone(),
-        |update| {
-            let topic = |key: &ObjectKey| Topic::L2Advertisement(Arc::clone(&key.name));
-            entry(("l2advertisements", 0), update, topic, |key, advertisement| {
-                Change::L2Advertisement(key.name.to_string(), advertisement.map(Box::new))
-            })
+        move |update| {
+            entry(
+                (name, 0),
+                update,
+                |key| topic(Arc::clone(&key.name)),
+                |key, object| change(key.name.to_string(), object.map(Box::new)),
+            )
         },
     )
 }
@@ -243,22 +266,14 @@ fn watch_nodes(client: &Client, metrics: &ClientMetrics, post: &Post<Topic, Mess
     )
 }
 
-fn watch_reports<K>(
+fn watch_reports<K: Namespaced>(
     name: &'static str,
     prune: impl Fn(K) -> Option<Announcer> + Send + 'static,
     client: &Client,
     namespace: &str,
     metrics: &ClientMetrics,
     post: &Post<Topic, Message>,
-) -> Watch
-where
-    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + fmt::Debug
-        + Send
-        + 'static,
-{
+) -> Watch {
     watch::spawn(
         WatchSpec::<K>::namespaced(client.clone(), namespace).metrics(metrics),
         move |_, status| prune(status),
