@@ -118,7 +118,7 @@ pub async fn serve_metrics(
     let MetricsSettings { port, tls: options, certificate } = settings;
     let Some(address) = everywhere(port) else { return Ok(()) };
     let identity = match &certificate {
-        Some(directory) => tls::ServerIdentity::from_directory(directory, stop.clone())?,
+        Some(folder) => tls::ServerIdentity::from_directory_or_self_signed(folder, stop.clone())?,
         None => tls::ServerIdentity::self_signed()?,
     };
     let access = Arc::new(Access::new(client));

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use super::shared::{LaterFlag, SharedArgs, go_bool, later, number_or};
 
+/// Upstream's default for a pause that nobody takes here, in milliseconds.
+const DEBOUNCE: u32 = 3000;
+
 /// Flags of the speaker (upstream's `speaker/main.go`).
 #[expect(clippy::struct_excessive_bools, reason = "independent flags, as upstream has them")]
 #[derive(Clone, Debug, clap::Args)]
@@ -50,7 +53,7 @@ pub(crate) struct SpeakerArgs {
 
     /// Milliseconds between BGP reloads (accepted, without effect: nothing is reloaded)
     #[arg(long, value_name = "MS", env = "METALLB_BGP_DEBOUNCE_TIMEOUT", default_value = "3000",
-          value_parser = |text: &str| number_or(text, 1, 3000u32))]
+          value_parser = |text: &str| number_or(text, 1, DEBOUNCE))]
     pub(crate) bgp_debounce_timeout: u32,
 
     /// Milliseconds for which routers are asked to take other ways before a speaker that stops takes
@@ -148,8 +151,11 @@ impl SpeakerArgs {
     /// Flags that are set and have no effect yet.
     pub(crate) fn later(&self) -> Vec<LaterFlag> {
         let on = |flag: bool| if flag { "true" } else { "" };
+        let debounce = Some(self.bgp_debounce_timeout).filter(|pause| *pause != DEBOUNCE);
+        let debounce = debounce.map(|pause| pause.to_string()).unwrap_or_default();
         let mut flags = self.shared.later();
         flags.extend(later(&[
+            ("bgp-debounce-timeout", &debounce),
             ("frrk8s-namespace", &self.frrk8s_namespace),
             ("frrk8s-secret-passthrough", on(self.frrk8s_secret_passthrough)),
         ]));

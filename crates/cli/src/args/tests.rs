@@ -82,6 +82,22 @@ fn flags_without_effect_are_accepted_and_named() {
     let args = controller("--webhook-mode=disabled --cert-dir=/certs --webhook-http2");
     let named: Vec<_> = args.later().iter().map(|flag| (flag.flag, flag.value.clone())).collect();
     assert_eq!(named, [("webhook-http2", "true".to_owned())]);
+    let args = speaker("--bgp-debounce-timeout=500 --pprof-bind-address=:6060 --host=192.0.2.1");
+    let named: Vec<_> = args.later().iter().map(|flag| flag.flag).collect();
+    assert_eq!(named, ["pprof-bind-address", "bgp-debounce-timeout"]);
+}
+
+#[test]
+fn every_flag_is_in_the_table() {
+    let table = include_str!("../../../../docs/flags.md");
+    let cli = Cli::command();
+    for component in ["controller", "speaker"] {
+        let flags = cli.find_subcommand(component).unwrap().get_arguments();
+        for flag in flags.filter_map(clap::Arg::get_long).filter(|flag| *flag != "help") {
+            let named = format!("`--{flag}`");
+            assert!(table.contains(&named), "{component} {named}");
+        }
+    }
 }
 
 #[test]

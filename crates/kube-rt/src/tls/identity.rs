@@ -1,6 +1,7 @@
 //! The certificate a server shows, exchangeable while it runs.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,16 +71,40 @@ impl ServerIdentity {
         directory: &Path,
         stop: CancellationToken,
     ) -> Result<Self, IdentityError> {
-        let identity = Self::empty();
-        let mut shown = read(directory)?;
-        identity.show(&shown.0, &shown.1)?;
-        let (followed, directory) = (identity.clone(), directory.to_owned());
+        let (identity, found) = (Self::empty(), read(directory)?);
+        identity.show(&found.0, &found.1)?;
+        identity.follow(directory, Some(found), stop);
+        Ok(identity)
+    }
+
+    /// The same, but as long as a file is missing one that is signed by nobody but itself.
+    pub fn from_directory_or_self_signed(
+        directory: &Path,
+        stop: CancellationToken,
+    ) -> Result<Self, IdentityError> {
+        match Self::from_directory(directory, stop.clone()) {
+            Err(IdentityError::File { error, .. }) if error.kind() == ErrorKind::NotFound => {}
+            found => return found,
+        }
+        tracing::warn!(
+            op = "certificate",
+            ?directory,
+            "tls.crt or tls.key is missing: showing a self-signed certificate until both are there"
+        );
+        let identity = Self::self_signed()?;
+        identity.follow(directory, None, stop);
+        Ok(identity)
+    }
+
+    /// Takes over what the files hold whenever it is something else than what is `shown` of them.
+    fn follow(&self, directory: &Path, mut shown: Option<Files>, stop: CancellationToken) {
+        let (followed, directory) = (self.clone(), directory.to_owned());
         tokio::spawn(async move {
-            let mut said = false;
+            let mut said = shown.is_none();
             while !stopped(&stop, LOOK).await {
                 // The two files of a mounted Secret are small and change together.
                 let found = match read(&directory) {
-                    Ok(found) if found == shown => continue,
+                    Ok(found) if shown.as_ref() == Some(&found) => continue,
                     found => found,
                 };
                 let taken = found.and_then(|found| {
@@ -88,7 +113,7 @@ impl ServerIdentity {
                 });
                 match taken {
                     Ok(found) => {
-                        shown = found;
+                        shown = Some(found);
                         said = false;
                         tracing::info!(event = "certificate", ?directory, "certificate taken over");
                     }
@@ -100,7 +125,6 @@ impl ServerIdentity {
                 }
             }
         });
-        Ok(identity)
     }
 
     /// Shows another certificate (with its chain) and key, both PEM, from the next handshake on.
@@ -141,7 +165,10 @@ async fn stopped(stop: &CancellationToken, pause: Duration) -> bool {
     tokio::time::timeout(pause, stop.cancelled()).await.is_ok()
 }
 
-fn read(directory: &Path) -> Result<(Vec<u8>, Vec<u8>), IdentityError> {
+/// What `tls.crt` and `tls.key` hold.
+type Files = (Vec<u8>, Vec<u8>);
+
+fn read(directory: &Path) -> Result<Files, IdentityError> {
     let file = |name: &str| {
         let path = directory.join(name);
         std::fs::read(&path).map_err(|error| IdentityError::File { path, error })

@@ -182,3 +182,25 @@ async fn directory_is_read_again_when_it_changes() {
     tokio::time::sleep(std::time::Duration::from_secs(15)).await;
     assert_eq!(shown(), CertificateDer::from_pem_slice(second.as_bytes()).unwrap());
 }
+
+#[tokio::test(start_paused = true)]
+async fn missing_files_are_stood_in_for_until_they_come() {
+    let directory = tempfile::tempdir().unwrap();
+    let stop = CancellationToken::new();
+    let identity =
+        ServerIdentity::from_directory_or_self_signed(directory.path(), stop.clone()).unwrap();
+    assert!(identity.is_ready());
+    let (certificate, key) = mk_pair();
+    std::fs::write(directory.path().join("tls.crt"), &certificate).unwrap();
+    let shown = || identity.shown.read().clone().unwrap().cert.clone();
+    let stand_in = shown();
+    tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+    assert_eq!(shown(), stand_in, "one of two files");
+    std::fs::write(directory.path().join("tls.key"), &key).unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+    assert_ne!(shown(), stand_in);
+
+    std::fs::write(directory.path().join("tls.key"), "nonsense").unwrap();
+    let broken = ServerIdentity::from_directory_or_self_signed(directory.path(), stop);
+    assert!(broken.is_err(), "what is there and wrong is told at start");
+}
