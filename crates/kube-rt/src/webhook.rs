@@ -95,6 +95,11 @@ impl Routes {
         self
     }
 
+    /// Answers the body of one request, as the server does; `None`: nothing is at `path`.
+    pub async fn judge(&self, path: &str, body: &[u8]) -> Option<Result<Value, String>> {
+        Some(self.paths.get(path)?.judge(body).await)
+    }
+
     fn router(self, metrics: &WebhookMetrics) -> Router {
         let mut router = Router::new();
         for (path, route) in self.paths {
@@ -119,6 +124,13 @@ impl Routes {
 }
 
 impl Route {
+    async fn judge(&self, body: &[u8]) -> Result<Value, String> {
+        match self {
+            Self::Admit(admit) => admission(body, admit).await,
+            Self::Convert(convert) => conversion(body, convert),
+        }
+    }
+
     async fn answer(&self, request: axum::extract::Request) -> Response {
         let length = request.headers().get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -128,11 +140,7 @@ impl Route {
         let Ok(body) = to_bytes(request.into_body(), BODY_LIMIT).await else {
             return StatusCode::PAYLOAD_TOO_LARGE.into_response();
         };
-        let page = match self {
-            Self::Admit(admit) => admission(&body, admit).await,
-            Self::Convert(convert) => conversion(&body, convert),
-        };
-        match page {
+        match self.judge(&body).await {
             Ok(page) => axum::Json(page).into_response(),
             Err(why) => (StatusCode::BAD_REQUEST, why).into_response(),
         }
