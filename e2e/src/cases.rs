@@ -4,6 +4,7 @@ mod admission;
 mod allocation;
 mod bad_input;
 mod bgp;
+mod configuration_states;
 mod conflicts;
 mod embedded;
 mod endpoints;
@@ -56,6 +57,7 @@ pub(crate) fn of(shape: Shape) -> Vec<Case> {
             processes::CASES,
             replicas::CASES,
             reports::CASES,
+            configuration_states::CASES,
             walkthrough::CASES,
             install::CASES,
             rest::CASES,

@@ -35,7 +35,7 @@ struct Family {
     milestone: u8,
 }
 
-const FAMILIES: [Family; 13] = [
+const FAMILIES: [Family; 14] = [
     family("A-", "a_", 3, 1, 155, "allocator: assign, pools, sharing", 1),
     family("A-", "a_", 3, 156, 208, "allocator: buggy IPs, reload, counters", 3),
     family("C-", "c_", 2, 1, 66, "controller: Service life cycle", 3),
@@ -47,6 +47,7 @@ const FAMILIES: [Family; 13] = [
     family("X", "x_", 2, 1, 13, "Layer 2: neighbouring upstream tests", 4),
     family("L2-", "L2-", 2, 1, 59, "upstream's Layer 2 end-to-end cases", 4),
     family("WH-", "wh_", 2, 1, 19, "upstream's webhook end-to-end cases", 3),
+    family("CS-", "CS-", 2, 1, 10, "upstream's ConfigurationState end-to-end cases", 3),
     family("T", "t_", 3, 1, 331, "BGP: decisions, messages, configuration, back ends", 5),
     family("BGP-", "BGP-", 2, 1, 140, "upstream's BGP end-to-end cases", 5),
 ];

@@ -133,7 +133,7 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Cluster,
         "admissionregistration.k8s.io",
         &["validatingwebhookconfigurations"],
-        &["get", "patch"],
+        &["get", "list", "watch", "patch"],
         "puts its certificate authority there, and again when it is lost, for instance by a new installation over the old one",
     )
     .named(&[Name::Fixed("metallb-webhook-configuration")]),
@@ -141,7 +141,7 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Cluster,
         "apiextensions.k8s.io",
         &["customresourcedefinitions"],
-        &["get", "patch"],
+        &["get", "list", "watch", "patch"],
         "puts its certificate authority there, where MetalLB has left a conversion by webhook",
     )
     .named(&[Name::Fixed("bgppeers.metallb.io")]),
@@ -171,7 +171,7 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Own,
         OURS,
         &["configurationstates"],
-        &["get", "create", "patch"],
+        &["get", "list", "watch", "create", "patch"],
         "its report on whether the configuration is valid",
     ),
     controller(
@@ -215,8 +215,8 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Own,
         CORE,
         &["secrets"],
-        &["get", "update"],
-        "its certificates, renewed before they end",
+        &["get", "list", "watch", "update"],
+        "its certificates, made again where somebody deletes them, renewed before they end",
     )
     .named(&[Name::Fixed("metallb-webhook-cert")]),
     controller(
@@ -290,7 +290,7 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Own,
         OURS,
         &["configurationstates"],
-        &["get", "create", "patch"],
+        &["get", "list", "watch", "create", "patch"],
         "its report on whether the configuration is valid on this node",
     ),
     speaker(

@@ -12,12 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferrolb_addr::Family;
-use ferrolb_api::conditions::POOL_RECONCILER_VALID;
 use ferrolb_api::names;
 use ferrolb_api::reasons::EventReason;
 use ferrolb_ipam::{Counters, ServiceKey};
 use ferrolb_kube_rt::clock::WallClock;
-use ferrolb_kube_rt::configuration_state::{Condition, Reporter};
+use ferrolb_kube_rt::configuration_state::Reporter;
 use ferrolb_kube_rt::election::{Leadership, Role};
 use ferrolb_kube_rt::events::{ObjectRef, Recorder};
 use ferrolb_kube_rt::metrics::{
@@ -27,6 +26,7 @@ use ferrolb_kube_rt::probes::{Probes, Pulse};
 use ferrolb_kube_rt::{Inbox, Post, inbox};
 use ferrolb_model::Problem;
 use ferrolb_model::config::Kind;
+use ferrolb_model::report::{self, Component};
 use kube::Client;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -382,11 +382,7 @@ impl Controller {
     /// Says on the `ConfigurationState` what the pools are worth.
     fn judge(&self) {
         let Some(reporter) = &self.duties.reporter else { return };
-        let problems = self.ledger.config().problems.iter();
-        let of_pools = problems.filter(|problem| problem.kind == Kind::IpAddressPool);
-        let messages: Vec<_> = of_pools.map(|problem| problem.message.as_str()).collect();
-        let error = (!messages.is_empty()).then(|| messages.join("\n"));
-        reporter.post(vec![Condition { kind: POOL_RECONCILER_VALID, error }]);
+        reporter.post(report::conditions(Component::Controller, self.ledger.config(), &[]));
     }
 
     /// Says in the log and on the object what is wrong with it.

@@ -8,7 +8,7 @@
 //!              └── caBundle ──▶ ValidatingWebhookConfiguration, CRD bgppeers (only if it differs)
 //! ```
 //!
-//! What upstream left in the Secret stays in use as long as it holds; its RSA key does not sign any
+//! A change of one of the three is seen by watch and put right within a second or so. What upstream left in the Secret stays in use as long as it holds; its RSA key does not sign any
 //! more, so a CA of ours comes beside it.
 
 use std::collections::BTreeMap;
@@ -25,10 +25,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::plan::{Contents, Plan, plan};
+use crate::bell::Bell;
 use crate::clock::WallClock;
 use crate::resource::Resource;
 use crate::tls::{IdentityError, ServerIdentity};
@@ -37,8 +38,11 @@ use crate::trouble::{Failure, Trouble};
 mod authority;
 mod plan;
 
-/// How often everything is looked at.
+/// How often everything is looked at unasked: no watch tells that time goes on, that leadership
+/// changed, or what it is not permitted to see.
 const LOOK: Duration = Duration::from_secs(15);
+/// The shortest time from one look to the next: somebody else may insist on another bundle.
+const PAUSE: Duration = Duration::from_millis(500);
 /// The same until there is something to show.
 const LOOK_AT_START: Duration = Duration::from_secs(1);
 /// Time for one request.
@@ -117,6 +121,11 @@ impl Keeper {
     /// Goes on until `stop`; needs a tokio runtime.
     pub fn spawn(mut self, stop: CancellationToken) {
         tokio::spawn(async move {
+            let Settings { namespace, secret, webhooks, definition, .. } = &self.settings;
+            let mut bell = Bell::new();
+            bell.on_object::<Secret>(&self.client, namespace, secret);
+            bell.on_cluster_object::<ValidatingWebhookConfiguration>(&self.client, webhooks);
+            bell.on_cluster_object::<CustomResourceDefinition>(&self.client, definition);
             let mut said = None;
             loop {
                 match self.round().await {
@@ -130,8 +139,14 @@ impl Keeper {
                     }
                 }
                 let pause = if self.identity.is_ready() { LOOK } else { LOOK_AT_START };
-                if timeout(pause, stop.cancelled()).await.is_ok() {
-                    return;
+                let waited = async {
+                    sleep(PAUSE).await;
+                    // Either way it is time to look.
+                    let _ = timeout(pause, bell.rung()).await;
+                };
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = waited => {}
                 }
             }
         });

@@ -34,3 +34,25 @@ impl fmt::Debug for WallClock {
         f.debug_tuple("WallClock").field(&self.now()).finish()
     }
 }
+
+/// A clock that tests set: what it shows is `start` and what was added to it.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(crate) struct SetClock(Arc<std::sync::atomic::AtomicI64>);
+
+#[cfg(test)]
+impl SetClock {
+    /// The clock that others read.
+    pub(crate) fn clock(&self, start: Timestamp) -> WallClock {
+        let seconds = Arc::clone(&self.0);
+        WallClock::from_fn(move || {
+            let seconds = seconds.load(std::sync::atomic::Ordering::Relaxed);
+            start + jiff::SignedDuration::from_secs(seconds)
+        })
+    }
+
+    /// Sets it this many days off.
+    pub(crate) fn set_days(&self, days: i64) {
+        self.0.store(days * 24 * 60 * 60, std::sync::atomic::Ordering::Relaxed);
+    }
+}

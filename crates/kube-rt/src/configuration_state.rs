@@ -7,10 +7,12 @@
 //! ```
 //!
 //! Conditions are applied under the field manager that upstream uses, because people and tests look
-//! for it. The result follows from the conditions that the object has, whoever wrote them.
+//! for it. The object is watched, so one that was deleted or edited is put right. The result follows from the conditions that the object has, whoever wrote them.
 
 use std::time::Duration;
 
+use ferrolb_api::ConfigurationState;
+use ferrolb_model::report::{self, Condition};
 use http::Request;
 use http::header::CONTENT_TYPE;
 use kube::Client;
@@ -19,25 +21,19 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::bell::Bell;
 use crate::clock::WallClock;
 use crate::resource::Resource;
 use crate::trouble::{Failure, Trouble};
 
 /// The shortest time from one write to the next.
 const DEBOUNCE: Duration = Duration::from_secs(1);
-/// How often the object is looked at unasked: it may have been deleted or edited.
+/// How often the object is looked at unasked, where it may not be watched.
 const LOOK: Duration = Duration::from_secs(45);
 /// Pause after trouble.
 const RETRY: Duration = Duration::from_secs(5);
 /// Time for one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The reason of a condition that makes the result `Invalid`.
-pub const CONFIGURATION_ERROR: &str = "ConfigurationError";
-/// The reason of a condition that holds.
-pub const RECONCILED: &str = "Reconciled";
-/// The longest message the schema allows, in characters.
-const LONGEST_MESSAGE: usize = 32_768;
-
 /// Which object, and whose.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -51,15 +47,6 @@ pub struct Settings {
     pub pod: Option<(String, String)>,
     /// Who applies the conditions: `poolReconciler` or `configReconciler`.
     pub manager: &'static str,
-}
-
-/// One condition.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Condition {
-    /// Such as `poolReconcilerValid`.
-    pub kind: &'static str,
-    /// What is wrong, or that nothing is.
-    pub error: Option<String>,
 }
 
 /// Takes what a component thinks. Cheap to clone; the writer ends with the last one.
@@ -117,6 +104,9 @@ impl Reporter {
 
 impl Writer {
     async fn run(self, mut wishes: watch::Receiver<Option<Vec<Condition>>>) {
+        let Settings { namespace, name, .. } = &self.settings;
+        let mut bell = Bell::new();
+        bell.on_object::<ConfigurationState>(&self.client, namespace, name);
         let mut said = None;
         loop {
             let wish = wishes.borrow_and_update().clone();
@@ -133,8 +123,10 @@ impl Writer {
                 }
             };
             sleep(DEBOUNCE).await;
-            if let Ok(Err(_)) = timeout(pause, wishes.changed()).await {
-                return;
+            tokio::select! {
+                wish = wishes.changed() => if wish.is_err() { return },
+                () = bell.rung() => {}
+                () = sleep(pause) => {}
             }
         }
     }
@@ -197,7 +189,7 @@ impl Writer {
         let conditions = wish
             .iter()
             .map(|condition| {
-                let mut wanted = condition.to_value();
+                let mut wanted = to_value(condition);
                 let old = known.iter().find(|old| old["type"] == wanted["type"]);
                 let same = |field: &str| old.is_some_and(|old| old[field] == wanted[field]);
                 differs |= !["status", "reason", "message"].into_iter().all(same);
@@ -261,34 +253,21 @@ impl Writer {
     }
 }
 
-impl Condition {
-    fn to_value(&self) -> Value {
-        let (status, reason, message) = match &self.error {
-            None => ("True", RECONCILED, String::new()),
-            Some(error) => {
-                let text = format!("configuration error: {error}");
-                ("False", CONFIGURATION_ERROR, text.chars().take(LONGEST_MESSAGE).collect())
-            }
-        };
-        json!({ "type": self.kind, "status": status, "reason": reason, "message": message })
-    }
+fn to_value(condition: &Condition) -> Value {
+    let Condition { type_, holds, reason, message } = condition;
+    let status = if *holds { "True" } else { "False" };
+    json!({ "type": type_, "status": status, "reason": reason, "message": message })
 }
 
 /// `.status.result` and `.status.errorSummary` for these conditions.
-fn result(conditions: &Value) -> (&'static str, String) {
+fn result(conditions: &Value) -> (String, String) {
     let conditions = conditions.as_array().map(Vec::as_slice).unwrap_or_default();
-    if conditions.is_empty() {
-        return ("Unknown", String::new());
-    }
-    let is_error = |condition: &&Value| {
-        condition["status"] == "False" && condition["reason"] == CONFIGURATION_ERROR
-    };
-    let errors: Vec<_> = conditions.iter().filter(is_error).collect();
-    if errors.is_empty() {
-        return ("Valid", String::new());
-    }
-    let message = |error: &&Value| error["message"].as_str().unwrap_or_default().to_owned();
-    ("Invalid", errors.iter().map(message).collect::<Vec<_>>().join("\n"))
+    let read = conditions.iter().map(|condition| {
+        let text = |field: &str| condition[field].as_str().unwrap_or_default();
+        (text("status"), text("reason"), text("message"))
+    });
+    let (result, summary) = report::result(read);
+    (result.to_string(), summary)
 }
 
 #[cfg(test)]

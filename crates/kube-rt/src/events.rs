@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::backoff::Backoff;
+use crate::clock::WallClock;
 use crate::inbox::{Inbox, Post, inbox};
 use crate::resource::Resource;
 use crate::trouble::{Failure, Trouble};
@@ -78,10 +79,17 @@ impl Recorder {
     /// A recorder that names `component` (`metallb-controller`) as the source; needs a tokio
     /// runtime.
     pub fn new(client: Client, component: &'static str) -> Self {
+        Self::with_clock(client, component, WallClock::system())
+    }
+
+    /// The same with another clock for the times that people read.
+    pub fn with_clock(client: Client, component: &'static str, clock: WallClock) -> Self {
         let (post, inbox) = inbox(QUEUE);
         let sender = Sender {
             client,
             component,
+            clock,
+            named: i128::MIN,
             resource: Resource::of::<k8s_openapi::api::core::v1::Event>(),
             sent: Sent::default(),
             said: None,
@@ -147,6 +155,9 @@ impl ObjectRef {
 struct Sender {
     client: Client,
     component: &'static str,
+    clock: WallClock,
+    /// The number in the newest name.
+    named: i128,
     resource: Resource,
     sent: Sent,
     said: Option<std::mem::Discriminant<Trouble>>,
@@ -196,15 +207,17 @@ impl Sender {
     async fn count_up(&self, known: &Known, object: &ObjectRef) -> Result<(), Failure> {
         let namespace = object.event_namespace();
         let url = format!("{}/{}", self.resource.collection(Some(namespace)), known.name);
-        let body = json!({ "count": known.count + 1, "lastTimestamp": written(Timestamp::now()) });
+        let body = json!({ "count": known.count + 1, "lastTimestamp": written(self.clock.now()) });
         self.call("patch", Method::PATCH, url, "application/merge-patch+json", namespace, &body)
             .await
     }
 
-    async fn create(&self, note: &Note, object: &ObjectRef) -> Result<Arc<str>, Failure> {
+    async fn create(&mut self, note: &Note, object: &ObjectRef) -> Result<Arc<str>, Failure> {
         let namespace = object.event_namespace();
-        let now = Timestamp::now();
-        let name = event_name(&object.name, now);
+        let now = self.clock.now();
+        // No two have one name, wherever the clock is set to.
+        self.named = now.as_nanosecond().max(self.named.saturating_add(1));
+        let name = event_name(&object.name, self.named);
         let body = event(&name, note, object, self.component, now);
         let url = self.resource.collection(Some(namespace));
         self.call("create", Method::POST, url, "application/json", namespace, &body).await?;
@@ -246,9 +259,9 @@ impl Sender {
 }
 
 /// `<object>.<hex of the time>`, as client-go names events.
-fn event_name(object: &str, now: Timestamp) -> String {
+fn event_name(object: &str, nanoseconds: i128) -> String {
     let end = object.floor_char_boundary(NAME_LENGTH);
-    format!("{}.{:x}", &object[..end], now.as_nanosecond())
+    format!("{}.{nanoseconds:x}", &object[..end])
 }
 
 fn event(name: &str, note: &Note, object: &ObjectRef, component: &str, now: Timestamp) -> Value {

@@ -33,6 +33,7 @@ pub mod watch;
 pub mod webhook;
 
 mod backoff;
+mod bell;
 mod resource;
 #[cfg(test)]
 mod script;

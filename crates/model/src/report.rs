@@ -9,7 +9,7 @@ use ferrolb_api::conditions::{
 };
 use ferrolb_ipam::Counters;
 
-use crate::config::{Config, Kind, Problem};
+use crate::config::{Config, Kind};
 
 /// The most characters of a message, a little below the limit of the API.
 const MESSAGE_AT_MOST: usize = 32_000;
@@ -36,37 +36,31 @@ pub struct Condition {
     pub message: String,
 }
 
-/// The conditions of `component`, which found `config`. `refused` are the problems that only its
-/// node has, see [`crate::bgp::refused_here`].
-pub fn conditions(component: Component, config: &Config, refused: &[Problem]) -> Vec<Condition> {
-    let is_read =
-        |problem: &&Problem| component == Component::Speaker || problem.kind == Kind::IpAddressPool;
-    let type_ = match component {
-        Component::Controller => POOL_RECONCILER_VALID,
-        Component::Speaker => CONFIG_RECONCILER_VALID,
+/// The conditions of `component`, which found `config`, and `here` what is wrong on its node alone.
+pub fn conditions(component: Component, config: &Config, here: &[String]) -> Vec<Condition> {
+    let (type_, reads_all) = match component {
+        Component::Controller => (POOL_RECONCILER_VALID, false),
+        Component::Speaker => (CONFIG_RECONCILER_VALID, true),
     };
-    let valid = condition(
-        type_,
-        CONFIGURATION_ERROR,
-        "configuration error: ",
-        config.problems.iter().chain(refused).filter(is_read),
-    );
-    let resolved = condition(
-        REFERENCES_RESOLVED,
-        DANGLING_REFERENCE,
-        "",
-        config.dangling.iter().filter(is_read),
-    );
-    vec![valid, resolved]
+    let read = config.problems.iter().filter(|one| reads_all || one.kind == Kind::IpAddressPool);
+    let wrong = read.map(|problem| &*problem.message).chain(here.iter().map(String::as_str));
+    let mut conditions =
+        vec![condition(type_, CONFIGURATION_ERROR, "configuration error: ", wrong)];
+    // Whoever reads pools alone has no names to resolve.
+    if reads_all {
+        let dangling = config.dangling.iter().map(|problem| &*problem.message);
+        conditions.push(condition(REFERENCES_RESOLVED, DANGLING_REFERENCE, "", dangling));
+    }
+    conditions
 }
 
 fn condition<'a>(
     type_: &'static str,
     reason: &'static str,
     beginning: &str,
-    problems: impl Iterator<Item = &'a Problem>,
+    problems: impl Iterator<Item = &'a str>,
 ) -> Condition {
-    let messages: Vec<&str> = problems.map(|problem| problem.message.as_str()).collect();
+    let messages: Vec<&str> = problems.collect();
     if messages.is_empty() {
         return Condition { type_, holds: true, reason: RECONCILED, message: String::new() };
     }

@@ -400,9 +400,10 @@ impl Owner {
 
     /// Says on the `ConfigurationState` what the configuration is worth on this node.
     fn judge(&mut self) {
-        let problems = self.config.problems.iter().map(|problem| problem.message.clone());
-        let errors: Vec<_> = problems.chain(self.bgp_errors()).collect();
-        self.parts.standing.judge(&errors);
+        let here = self.bgp_errors();
+        let component = model::report::Component::Speaker;
+        let conditions = model::report::conditions(component, &self.config, &here);
+        self.parts.standing.judge(conditions);
     }
 
     fn configure(&mut self) {

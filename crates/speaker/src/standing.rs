@@ -1,9 +1,9 @@
 //! What this speaker thinks of its configuration: the `ConfigurationState` of its node.
 
-use ferrolb_api::conditions::CONFIG_RECONCILER_VALID;
 use ferrolb_ipam::NodeName;
 use ferrolb_kube_rt::clock::WallClock;
-use ferrolb_kube_rt::configuration_state::{Condition, Reporter, Settings};
+use ferrolb_kube_rt::configuration_state::{Reporter, Settings};
+use ferrolb_model::report::Condition;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ pub(crate) struct Standing {
     stop: CancellationToken,
     reporter: Option<Reporter>,
     /// What was said last; none: nothing yet.
-    said: Option<String>,
+    said: Option<Vec<Condition>>,
 }
 
 impl Standing {
@@ -55,25 +55,19 @@ impl Standing {
         let (client, clock) = (self.client.clone(), WallClock::system());
         let reporter = Reporter::spawn(client, settings, clock, || true, self.stop.clone());
         if let Some(said) = &self.said {
-            reporter.post(vec![condition(said)]);
+            reporter.post(said.clone());
         }
         self.reporter = Some(reporter);
     }
 
-    /// These are all the errors there are now.
-    pub(crate) fn judge(&mut self, errors: &[String]) {
-        let errors = errors.join("\n");
-        if self.said.as_ref() == Some(&errors) {
+    /// These are all the conditions there are now.
+    pub(crate) fn judge(&mut self, conditions: Vec<Condition>) {
+        if self.said.as_ref() == Some(&conditions) {
             return;
         }
         if let Some(reporter) = &self.reporter {
-            reporter.post(vec![condition(&errors)]);
+            reporter.post(conditions.clone());
         }
-        self.said = Some(errors);
+        self.said = Some(conditions);
     }
-}
-
-fn condition(errors: &str) -> Condition {
-    let error = (!errors.is_empty()).then(|| errors.to_owned());
-    Condition { kind: CONFIG_RECONCILER_VALID, error }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::thread;
+use std::time::Duration;
 
 use ferrolb_lab::api::{Ref, wait_until};
 use ferrolb_lab::{Error, FOLDER, NAMESPACE, Result};
@@ -22,6 +23,11 @@ pub(super) const CASES: &[Case] = &[
     case("warnings", "what users regret is let in, and kubectl says so", warnings),
     case("versions_of_a_peer", "v1beta1 and v1beta2 without conversion: nothing is lost", versions),
     case("upstreams_conversion", "a definition that upstream left: /convert answers", conversion),
+    case(
+        "certificates_come_back",
+        "Secret deleted, bundle stripped: there again at once, and questions are answered",
+        certificates,
+    ),
     case("failure_policy", "without a controller: Fail refuses, Ignore lets in", failure_policy),
     case(
         "schema_alone",
@@ -29,6 +35,9 @@ pub(super) const CASES: &[Case] = &[
         schema_alone,
     ),
 ];
+
+/// How soon certificates are there again: sooner than by looking now and then.
+const AGAIN: Duration = Duration::from_secs(8);
 
 /// What `kubectl` made of an object.
 #[derive(Debug)]
@@ -264,6 +273,40 @@ fn conversion(stage: &mut Stage) -> Result<()> {
     let back = json!({ "spec": { "conversion": { "strategy": "None", "webhook": null } } });
     stage.api().patch(definition, &back)?;
     result
+}
+
+fn certificates(stage: &mut Stage) -> Result<()> {
+    let secret = Ref::new("Secret", NAMESPACE, "metallb-webhook-cert");
+    let bundle = |webhooks: &Value| {
+        let hooks = webhooks["webhooks"].as_array().into_iter().flatten();
+        let all: Vec<_> = hooks.map(|hook| hook["clientConfig"]["caBundle"].clone()).collect();
+        all.first()
+            .filter(|first| first.is_string() && all.iter().all(|one| one == *first))
+            .cloned()
+    };
+    let before = stage.webhooks()?;
+    let old = bundle(&before).ok_or_else(|| fail("no authority at the webhooks"))?;
+
+    let mut stripped = before["webhooks"].clone();
+    for hook in stripped.as_array_mut().into_iter().flatten() {
+        hook["clientConfig"]["caBundle"] = Value::Null;
+    }
+    stage.api().patch(WEBHOOKS, &json!({ "webhooks": stripped }))?;
+    wait_until("the authority is put back", AGAIN, || {
+        let found = bundle(&stage.webhooks()?);
+        Ok(if found.as_ref() == Some(&old) { Ok(()) } else { Err(format!("{found:?}")) })
+    })?;
+
+    stage.api().delete(secret)?;
+    wait_until("there are other certificates, and their authority is known", AGAIN, || {
+        let entry =
+            |key: &str| Ok(stage.api().get(secret)?.unwrap_or_default()["data"][key].clone());
+        let (authority, found) = (entry("ca.crt")?, bundle(&stage.webhooks()?));
+        let done = authority.is_string() && authority != old && found.as_ref() == Some(&authority);
+        Ok(if done { Ok(()) } else { Err(format!("{found:?}")) })
+    })?;
+    thread::sleep(HEARD);
+    refuse(stage, &addresses("wrong", "1.1.1.0/33"), &["wrong"])
 }
 
 fn failure_policy(stage: &mut Stage) -> Result<()> {

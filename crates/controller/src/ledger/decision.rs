@@ -8,6 +8,7 @@ use ferrolb_api::reasons::EventReason;
 use ferrolb_ipam::ServiceKey;
 
 use super::delivery::entitlement;
+use super::entry::Whose;
 use super::status::Status;
 use super::{Effect, Ledger, Turn};
 use crate::converge::{Decision, Note, Outcome, Rules, Taken, converge};
@@ -40,7 +41,7 @@ impl Ledger {
             taken: Taken { stations: self.refusals.of(key).unwrap_or(&none), stays },
             only_confirm,
         };
-        let was_foreign = entry.foreign;
+        let whose = entry.whose;
         let mut decision = converge(&entry.row, &entry.held(), &rules, &mut self.allocator);
         if decision.outcome == Outcome::Deferred {
             self.agenda.add(Turn::Mover, key);
@@ -60,22 +61,21 @@ impl Ledger {
         entry.tell(std::mem::take(&mut decision.notes), effects);
         // What was ours is cleared before it is none of our business.
         let ignored = decision.outcome == Outcome::Ignored;
-        let never_served = ignored && !entry.served;
-        if never_served {
+        let never_ours = ignored && whose != Whose::Ours;
+        if never_ours {
             entry.drop_plan();
         }
-        entry.foreign = ignored && entry.is_stored();
-        entry.served = !entry.foreign;
-        let foreign = entry.foreign;
+        let foreign = ignored && entry.is_stored();
+        entry.whose = if foreign { Whose::Others } else { Whose::Ours };
         let lacks = decision.standing.as_ref().filter(|standing| !standing.holds);
         self.pending.set(key, lacks.map(|standing| standing.reason.as_str()));
-        let status = self.wanted(key, &decision, foreign).filter(|_| !never_served);
+        let status = self.wanted(key, &decision, foreign).filter(|_| !never_ours);
         let to_store =
             self.services.get_mut(key).is_some_and(|entry| status.is_some_and(|s| entry.plan(s)));
         let kept: &[IpAddr] =
             if decision.outcome == Outcome::Kept { &decision.addresses } else { &[] };
         self.keep(key, kept);
-        self.make_way(key, foreign && !was_foreign, &had);
+        self.make_way(key, foreign && whose != Whose::Others, &had);
         if to_store {
             self.store(key, effects);
         }

@@ -28,6 +28,17 @@ use crate::converge::Note;
 use crate::row::Row;
 use crate::standing::merged;
 
+/// Who serves a Service, by its class.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Whose {
+    /// Not decided. Conditions it has may be those of another installation for another class.
+    Unknown,
+    /// Ours. If it stops being so, what we said of it is taken back, once.
+    Ours,
+    /// Not ours: what its status says is no concern of ours.
+    Others,
+}
+
 /// A Service and where it stands.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -55,12 +66,8 @@ pub(super) struct Entry {
     told: Vec<Note>,
     /// Place among those that wait for an address.
     pub(super) waiting: Option<u64>,
-    /// Not ours: what its status says is no concern of ours.
-    pub(super) foreign: bool,
-    /// Was ours when it was last decided about: then what we said of it is taken back, once. Whose
-    /// conditions a Service has that never was is not known, and may be those of another
-    /// installation for another class.
-    pub(super) served: bool,
+    /// Whose it was when it was last decided about.
+    pub(super) whose: Whose,
     /// Something happened while a write was under way.
     pub(super) again: bool,
     /// The round of listing that showed it last.
@@ -109,8 +116,7 @@ impl Entry {
             rivalry: Rivalry::default(),
             told: Vec::new(),
             waiting: None,
-            foreign: false,
-            served: false,
+            whose: Whose::Unknown,
             again: false,
             round: 0,
         }
@@ -149,8 +155,10 @@ impl Entry {
             }
             self.take_stored(status, &version);
         }
-        // To be decided anew.
-        self.foreign = false;
+        if self.whose == Whose::Others {
+            // To be decided anew.
+            self.whose = Whose::Unknown;
+        }
         self.drop_plan_if_stored();
         yields
     }

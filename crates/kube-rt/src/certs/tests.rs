@@ -6,6 +6,7 @@ use kube::core::DynamicObject;
 use rstest::rstest;
 
 use super::*;
+use crate::clock::SetClock;
 
 const NAME: &str = "metallb-webhook-service.metallb-system.svc";
 const YEAR: i64 = 365;
@@ -31,7 +32,8 @@ fn bundle_size(contents: &Contents) -> usize {
 #[case::long_before(274, Plan::Keep)]
 #[case::ninety_days_before(276, Plan::ReissueServer)]
 #[case::expired(YEAR + 1, Plan::ReissueServer)]
-#[case::clock_a_bit_back(-1, Plan::Keep)]
+#[case::clock_a_day_back(-1, Plan::Keep)]
+#[case::clock_a_day_ahead(1, Plan::Keep)]
 fn server_certificate_over_time(#[case] days: i64, #[case] expected: Plan) {
     assert_eq!(plan(&mk_contents(), NAME, day(days)), expected);
 }
@@ -202,4 +204,52 @@ async fn follower_shows_what_the_leader_made_and_writes_nothing() {
     mk_keeper(&client, true).round().await.unwrap();
     follower.round().await.unwrap();
     assert!(follower.identity.is_ready());
+}
+
+#[tokio::test]
+async fn a_step_of_the_clock_by_a_day_makes_no_certificate() {
+    let (server, client) = mk_world().await;
+    let set = SetClock::default();
+    let mut keeper = mk_keeper(&client, true).with_clock(set.clock(day(0)));
+    keeper.round().await.unwrap();
+    let (writes, shown) = (server.writes(), keeper.shown.clone());
+    for days in [1, -1, 0] {
+        set.set_days(days);
+        keeper.round().await.unwrap();
+    }
+    assert!(server.writes() == writes && keeper.shown == shown);
+}
+
+#[tokio::test]
+async fn what_somebody_takes_away_is_put_back_at_once() {
+    const SECRET: &str = "/api/v1/namespaces/metallb-system/secrets/metallb-webhook-cert";
+    let (_server, client) = mk_world().await;
+    let keeper = mk_keeper(&client, true);
+    let identity = keeper.identity.clone();
+    let stop = CancellationToken::new();
+    keeper.spawn(stop.clone());
+    let _stop = stop.drop_guard();
+    let begun = std::time::Instant::now();
+    let authority = async || {
+        let request = Request::get(SECRET).body(Vec::new()).unwrap();
+        let secret = client.request::<Value>(request).await.unwrap_or_default();
+        secret["data"]["ca.crt"].as_str().map(str::to_owned)
+    };
+    let settled = async |old: Option<String>| loop {
+        let found = authority().await.filter(|found| old.as_ref() != Some(found));
+        let bundles = hooks(&client).await;
+        let is_known =
+            |found: &String| bundles.iter().all(|hook| hook["clientConfig"]["caBundle"] == **found);
+        if let Some(found) = found.filter(is_known) {
+            break found;
+        }
+        sleep(Duration::from_millis(20)).await;
+    };
+    let first = settled(None).await;
+    assert!(identity.is_ready());
+    let request = Request::delete(SECRET).body(Vec::new()).unwrap();
+    client.request::<Value>(request).await.unwrap();
+    assert_ne!(settled(Some(first.clone())).await, first);
+    // Two rounds and their pauses; looking now and then would take longer than this.
+    assert!(begun.elapsed() < LOOK, "{:?}", begun.elapsed());
 }

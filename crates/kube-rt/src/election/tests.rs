@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::clock::SetClock;
 use crate::script::{Call, Script, mk_script};
 
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/metallb-system/leases";
@@ -92,6 +93,70 @@ async fn clock_that_stands_still_shows_all_the_same_that_a_lease_was_renewed() {
     let first = accept(script.next().await, "1");
     let second = accept(script.next().await, "2");
     assert_ne!(first["spec"]["renewTime"], second["spec"]["renewTime"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn leader_stays_one_and_renews_on_time_while_its_clock_steps_by_a_day() {
+    let (client, mut script) = mk_script();
+    let (set, start) = (SetClock::default(), Timestamp::from_second(1_800_000_000).unwrap());
+    let mut leadership = Election::new(client, Settings::new("metallb-system", "me"))
+        .with_clock(set.clock(start))
+        .spawn(CancellationToken::new());
+    script.next().await.fail(404, "no such lease");
+    let mut last = accept(script.next().await, "1");
+    assert_eq!(leadership.changed().await, Role::Leading);
+    for days in [1, -1, 0, 1] {
+        set.set_days(days);
+        let begun = Instant::now();
+        let call = script.next().await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(2));
+        assert_ne!(call.body["spec"]["renewTime"], last["spec"]["renewTime"]);
+        assert_eq!(call.body["spec"]["acquireTime"], last["spec"]["acquireTime"]);
+        last = accept(call, "1");
+        assert!(leadership.may_write());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn follower_whose_clock_steps_by_a_day_takes_no_lease_that_is_renewed() {
+    let (client, mut script) = mk_script();
+    let (set, start) = (SetClock::default(), Timestamp::from_second(1_800_000_000).unwrap());
+    let _leadership = Election::new(client, Settings::new("metallb-system", "me"))
+        .with_clock(set.clock(start))
+        .spawn(CancellationToken::new());
+    for (version, days) in [("1", 0), ("2", 1), ("3", -1), ("4", 1)] {
+        set.set_days(days);
+        let renewed = Instant::now();
+        let mut looks = 0;
+        while renewed.elapsed() < Duration::from_secs(2) {
+            let call = script.next().await;
+            assert_eq!(call.method, http::Method::GET, "a claim after {looks} looks");
+            call.ok(&mk_lease("other", version, &format!("2027-01-15T08:00:0{version}.000000Z")));
+            looks += 1;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_of_ten_minutes_there_is_a_leader_again() {
+    let (mut leadership, mut script, _shutdown) = mk_leader().await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_mins(10) {
+        drop(script.next().await);
+    }
+    assert!(!leadership.may_write());
+    assert_eq!(leadership.changed().await, Role::Following { leader: None });
+    let back = Instant::now();
+    loop {
+        let call = script.next().await;
+        if call.method == http::Method::PUT {
+            accept(call, "2");
+            break;
+        }
+        call.ok(&mk_lease("me", "1", "2026-01-01T00:00:00.000000Z"));
+    }
+    assert_eq!(leadership.changed().await, Role::Leading);
+    assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use serde_json::json;
 
 use super::*;
+use crate::clock::SetClock;
 use crate::script::{Script, mk_script};
 
 fn mk_recorder() -> (Recorder, Script) {
@@ -77,6 +78,25 @@ async fn repeated_event_counts_up_and_another_message_is_another_event() {
     }
     recorder.record(&service, EventType::Warning, "AllocationFailed", "unknown pool");
     assert_eq!(script.next().await.method, Method::POST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clock_that_stands_still_or_steps_by_a_day_loses_no_event() {
+    let (client, mut script) = mk_script();
+    let (set, start) = (SetClock::default(), Timestamp::from_second(1_800_000_000).unwrap());
+    let recorder = Recorder::with_clock(client, "metallb-controller", set.clock(start));
+    let mut names = std::collections::BTreeSet::new();
+    for (message, days) in [("a", 0), ("b", 0), ("c", -1), ("d", 1)] {
+        set.set_days(days);
+        recorder.record(&mk_service("web"), EventType::Normal, "nodeAssigned", message);
+        let call = script.next().await;
+        assert_eq!((call.method.clone(), &call.body["message"]), (Method::POST, &json!(message)));
+        assert!(names.insert(call.body["metadata"]["name"].to_string()), "{names:?}");
+        call.ok(&json!({}));
+    }
+    // What was said stays said: a step is no hour.
+    recorder.record(&mk_service("web"), EventType::Normal, "nodeAssigned", "a");
+    assert_eq!(script.next().await.method, Method::PATCH);
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,6 +219,6 @@ fn only_the_last_notes_are_remembered() {
 
 #[test]
 fn long_names_are_cut_at_a_character() {
-    let name = event_name(&"ü".repeat(200), Timestamp::UNIX_EPOCH);
+    let name = event_name(&"ü".repeat(200), 0);
     assert!(name.len() <= 253 && name.ends_with(".0"), "{name}");
 }

@@ -175,6 +175,35 @@ async fn passing_trouble_is_retried_with_the_newest_wish(#[case] code: Option<u1
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outage_of_ten_minutes_loses_no_wish() {
+    let (writer, mut script, mut told) = mk_writer();
+    for key in ["a", "b"] {
+        writer.submit(key, mk_patch(key, 1));
+    }
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < Duration::from_mins(10) {
+        drop(script.next().await);
+    }
+    writer.submit("a", mk_patch("a", 2));
+    let mut written = std::collections::BTreeMap::new();
+    while written.len() < 2 {
+        let call = script.next().await;
+        let version = call.body["v"].to_string();
+        if call.path.contains("/a/") && version == "1" {
+            // It was under way when the newer wish came.
+            drop(call);
+            continue;
+        }
+        ok(call, &version);
+        let (key, outcome) = next(&mut told).await;
+        written.insert(key, outcome);
+    }
+    assert_eq!(written["a"], mk_written("a", "2"));
+    assert_eq!(written["b"], mk_written("b", "1"));
+    writer.idle().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn trouble_of_one_key_does_not_hold_up_others() {
     let (writer, mut script, mut told) = mk_writer();
     writer.submit("a", mk_patch("a", 1));

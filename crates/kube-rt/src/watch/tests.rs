@@ -224,12 +224,14 @@ async fn server_that_is_away_is_asked_every_two_seconds_and_nothing_is_said() {
     script.next().await.ok(&mk_list("5", "", &[mk_object("a", "1", Some("1"))]));
     reader.take(2).await;
     let started = Instant::now();
-    for _ in 0..100 {
+    let mut asked = 0;
+    // The outage that everything is measured against.
+    while started.elapsed() < Duration::from_mins(10) {
         drop(script.next().await);
+        asked += 1;
     }
     let call = script.next().await;
-    assert!(started.elapsed() <= Duration::from_secs(200), "{:?}", started.elapsed());
-    assert!(started.elapsed() >= Duration::from_secs(80), "{:?}", started.elapsed());
+    assert!((300..=750).contains(&asked), "{asked}");
     assert!(reader.0.try_recv().is_none());
     assert!(watch.state().trouble().unwrap().contains("cannot be reached"));
     assert_eq!(call.query("resourceVersion"), Some("5"));

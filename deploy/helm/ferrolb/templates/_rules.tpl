@@ -32,12 +32,12 @@
   - apiGroups: [admissionregistration.k8s.io]
     resources: [validatingwebhookconfigurations]
     resourceNames: [metallb-webhook-configuration]
-    verbs: [get, patch]
+    verbs: [get, list, watch, patch]
   # puts its certificate authority there, where MetalLB has left a conversion by webhook
   - apiGroups: [apiextensions.k8s.io]
     resources: [customresourcedefinitions]
     resourceNames: [bgppeers.metallb.io]
-    verbs: [get, patch]
+    verbs: [get, list, watch, patch]
 {{- end }}
 {{- define "ferrolb.rules.controller.own" }}
   # the configuration
@@ -59,7 +59,7 @@
   # its report on whether the configuration is valid
   - apiGroups: [metallb.io]
     resources: [configurationstates]
-    verbs: [get, create, patch]
+    verbs: [get, list, watch, create, patch]
   # the content of that report
   - apiGroups: [metallb.io]
     resources: [configurationstates/status]
@@ -84,11 +84,11 @@
     resourceNames: [{{ include "ferrolb.memberlistSecret" . }}]
     verbs: [get]
 {{- end }}
-  # its certificates, renewed before they end
+  # its certificates, made again where somebody deletes them, renewed before they end
   - apiGroups: [""]
     resources: [secrets]
     resourceNames: [metallb-webhook-cert]
-    verbs: [get, update]
+    verbs: [get, list, watch, update]
   # tells whoever left the configuration of version 0.12 there how to convert it; asked once, without pools
   - apiGroups: [""]
     resources: [configmaps]
@@ -144,7 +144,7 @@
   # its report on whether the configuration is valid on this node
   - apiGroups: [metallb.io]
     resources: [configurationstates]
-    verbs: [get, create, patch]
+    verbs: [get, list, watch, create, patch]
   # the content of that report
   - apiGroups: [metallb.io]
     resources: [configurationstates/status]
