@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ferrolb_ipam::{Allocator, ServiceKey};
 
+use super::entry::Whose;
 use super::status::Status;
 use super::{Effect, Entry, Ledger};
 use crate::converge::Kept;
@@ -46,7 +47,9 @@ impl Ledger {
 
     /// Whether a Service of ours that has lost `ip`, or is about to, still shows it.
     fn is_shown_by_another(&self, key: &ServiceKey, ip: IpAddr) -> bool {
-        let is_ours = |entry: &Entry| !entry.foreign && entry.rivalry.yields_to(self.now).is_none();
+        let is_ours = |entry: &Entry| {
+            entry.whose != Whose::Others && entry.rivalry.yields_to(self.now).is_none()
+        };
         self.exposure.at(ip).any(|other| {
             other != key
                 && self.services.get(other).is_some_and(is_ours)
