@@ -119,6 +119,8 @@ pub(crate) struct Owner {
     health: Health,
     /// Services have been decided about.
     begun: bool,
+    /// Services that nobody announces, about which nothing is said before that is known.
+    unexplained: BTreeSet<ServiceKey>,
     /// Addresses that cannot be announced here, for want of their interfaces.
     impossible: BTreeMap<ServiceKey, Vec<IpAddr>>,
     bgp: Option<Side>,
@@ -160,8 +162,9 @@ impl Owner {
             vetting,
             hosts: BTreeMap::new(),
             lost: Lost::default(),
-            health: Health::new(parts.hold_down),
+            health: Health::new(parts.hold_down, parts.members.is_none()),
             begun: false,
+            unexplained: BTreeSet::new(),
             impossible: BTreeMap::new(),
             due: BTreeSet::new(),
             statuses_due: BTreeSet::new(),
@@ -341,6 +344,8 @@ impl Owner {
         self.take_lacks(lacks);
         if let Some(candidates) = candidates {
             self.parts.members_known.ready();
+            self.health.heard = true;
+            self.due.extend(self.unexplained.iter().cloned());
             self.apply(Change::Members(model::Members::Known(candidates)));
         }
         if returns != self.returns {

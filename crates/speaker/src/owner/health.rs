@@ -24,6 +24,8 @@ pub(super) struct Health {
     fitness: Fitness,
     /// What this node lacks, and how to say it.
     own: BTreeMap<Lack, String>,
+    /// It is known who stands for election.
+    pub(super) heard: bool,
     /// What the others lack; none if nobody goes by it.
     others: Option<Lacks>,
     /// Something changed that may make this node lack other things.
@@ -36,10 +38,11 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn new(hold_down: Duration) -> Self {
+    pub(super) fn new(hold_down: Duration, heard: bool) -> Self {
         Self {
             fitness: Fitness::new(hold_down),
             own: BTreeMap::new(),
+            heard,
             others: None,
             due: true,
             wake: None,

@@ -64,7 +64,12 @@ impl Owner {
                 message = reason.map(ToString::to_string),
             );
         }
-        let known = revision.before.as_ref().and_then(|verdict| verdict.reason());
+        if !self.health.heard && matches!(reason, Some(Reason::NoEligibleNodes { .. })) {
+            self.unexplained.insert(key.clone());
+            return;
+        }
+        let explained = !self.unexplained.remove(key);
+        let known = revision.before.as_ref().filter(|_| explained).and_then(|v| v.reason());
         if let Some(reason) = reason.filter(|reason| known != Some(*reason)) {
             self.explain(key, reason);
         }
