@@ -183,7 +183,7 @@ impl Detector {
         self.now = self.now.max(received);
         self.stats.received += 1;
         match self.receive(received, datagram) {
-            Ok(()) if self.is_at_rest() => {}
+            Ok(()) if self.is_at_rest() => self.fall_in(received),
             Ok(()) => {
                 self.unjudged.get_or_insert(received);
             }
@@ -340,6 +340,14 @@ impl Detector {
             peer.outgoing.probe = true;
             peer.outgoing.probed = Some(self.now);
             self.outgoing.insert(hash);
+        }
+    }
+
+    /// In a mesh whoever is awake for the beat of a peer sends its own now if that is due soon, so that all
+    /// wake together and not each for each. Nobody sends later for it.
+    fn fall_in(&mut self, received: Duration) {
+        if !self.ring && received + self.config.timing.interval / 2 >= self.next_beat {
+            self.next_beat = self.next_beat.min(received);
         }
     }
 

@@ -42,6 +42,28 @@ fn a_cluster_finds_itself(#[case] count: usize, #[case] within: u64) {
     }
 }
 
+/// Every beat alone would wake a node: ten of its own a second and ten of each peer.
+#[rstest]
+#[case::two(2)]
+#[case::three(3)]
+#[case::eight(8)]
+fn at_rest_all_wake_together(#[case] count: usize) {
+    for seed in seeds(10) {
+        let mut world = World::settled(count, Timing::DEFAULT, seed);
+        world.run(MS(2_000));
+        let before: Vec<u64> = world.nodes.iter().map(|node| node.wakes).collect();
+        let sent: Vec<u64> = (0..count).map(|index| world.sent(index)).collect();
+        world.run(MS(10_000));
+        for index in 0..count {
+            let wakes = world.nodes[index].wakes - before[index];
+            assert!(wakes <= 130, "node-{index} woke {wakes} times in ten seconds");
+            let sent = world.sent(index) - sent[index];
+            let peers = count as u64 - 1;
+            assert!((99 * peers..=103 * peers).contains(&sent), "node-{index} sent {sent}");
+        }
+    }
+}
+
 #[rstest]
 #[case::two(2, 8)]
 #[case::three(3, 4)]

@@ -63,6 +63,9 @@ pub(crate) struct Node {
     pub(crate) paused: Option<Duration>,
     pub(crate) released: bool,
     wake: Duration,
+    /// When its driver woke last, and how often it did after a millisecond of sleep or more.
+    awake: Duration,
+    pub(crate) wakes: u64,
     socket: Vec<(Duration, usize, Vec<u8>)>,
     answers: Vec<(Arc<str>, WireAnswer)>,
 }
@@ -119,6 +122,8 @@ impl World {
                 paused: None,
                 released: false,
                 wake: Duration::MAX,
+                awake: Duration::ZERO,
+                wakes: 0,
                 socket: Vec::new(),
                 answers: Vec::new(),
             });
@@ -351,6 +356,9 @@ impl World {
     fn drive(&mut self, index: usize) {
         let now = self.now;
         let Some(mut detector) = self.nodes[index].detector.take() else { return };
+        let node = &mut self.nodes[index];
+        node.wakes += u64::from(now > node.awake + MS(1));
+        node.awake = now;
         for (received, from, bytes) in std::mem::take(&mut self.nodes[index].socket) {
             let before = rejected(&detector);
             detector.handle_datagram(received, &bytes);
