@@ -23,7 +23,7 @@ const ASN: u32 = 64_512;
 /// Missing packets after which a path has failed.
 const MULTIPLIER: u8 = 3;
 
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 const CONFIGURATION: &str = "
 apiVersion: metallb.io/v1beta1
@@ -99,7 +99,7 @@ impl Pair {
     }
 
     /// Waits until every session is up and every route is there.
-    pub(crate) fn wait_until_whole(&self) -> Result<()> {
+    fn wait_until_whole(&self) -> Result<()> {
         for (router, other) in [(&self.bird, &self.frr), (&self.frr, &self.bird)] {
             until(&format!("{} is tied to both", router.name()), PATIENCE, || {
                 let bfd = router.bfd()?;
@@ -112,6 +112,12 @@ impl Pair {
             })?;
         }
         Ok(())
+    }
+
+    /// The same with a fresh speaker, which remembers no failures: it would dial the later the more there were.
+    pub(crate) fn renew(&self) -> Result<()> {
+        self.speaker()?.restart()?;
+        self.wait_until_whole()
     }
 
     pub(crate) fn speaker(&self) -> Result<Arc<Process>> {
