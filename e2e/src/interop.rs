@@ -101,6 +101,13 @@ A session over global addresses carries the global next hop alone. RFC 2545 3 wa
 the link; nobody needs it there, since the global one is of the same network, and it does harm: FRR 8.4 takes a route with both
 for withdrawn, for good, if the session comes up before zebra has told bgpd of its interfaces. GoBGP sends the global one alone as well.
 A session over a link-local address carries both, or the link-local one if the interface has no other.
+
+## Graceful restart beside BFD
+
+Our BFD ends with the speaker, and its packets say so (C bit 0, RFC 5882 4.3.2). A speaker that ends in order, as in a roll-out, tells BFD
+neighbours that it is switched off (AdminDown) and closes BGP without a word: both routers keep the routes. One that is killed falls silent;
+what a router makes of that is its own decision: FRR keeps the routes for as long as graceful restart allows, BIRD takes the path for failed and
+the routes out until the new session is up. The rows above have the figures; without BFD nothing is lost with either.
 ";
 
 #[cfg(test)]

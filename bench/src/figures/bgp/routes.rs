@@ -41,6 +41,7 @@ impl RouteWatch {
 
     /// The moment it has lost it.
     pub(crate) fn deleted(&mut self, to: IpAddr, limit: Duration) -> Result<Instant> {
-        self.tail.wait(&["Deleted", &format!("{to} via")], limit)
+        // FRR puts the number of the next hop before it.
+        self.tail.wait(&["Deleted", &format!("{to} ")], limit)
     }
 }
