@@ -43,8 +43,8 @@ pub(crate) struct Args {
     #[arg(long, env = "SOAK_OUTAGE", default_value_t = 60)]
     pub(crate) outage: u64,
     /// How many times a soak stops controllers
-    #[arg(long, env = "SOAK_RUNS", default_value_t = 1000)]
-    pub(crate) runs: usize,
+    #[arg(long, env = "SOAK_STOPS", default_value_t = 1000)]
+    pub(crate) stops: usize,
     /// Of how many pairs of controllers, which are stopped at the same time
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..=200))]
     pub(crate) pairs: u8,

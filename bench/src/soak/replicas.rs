@@ -56,7 +56,7 @@ pub(crate) fn run(subject: &Subject, control: &Control, args: &Args) -> Result<E
     let options = subject.options(control);
     let lab = Lab::up(Options { nodes: 1, webhooks: false, ..options.clone() })?;
     install_definitions(&lab)?;
-    let runs = args.samples(args.runs, args.pairs.into());
+    let runs = args.samples(args.stops, args.pairs.into());
     let program = options.program.display().to_string();
     let pairs: Vec<_> = (1..=args.pairs)
         .map(|number| Pair::start(&lab, number, &program))
