@@ -117,8 +117,9 @@ fn remembers(stage: &mut Stage) -> Result<()> {
     cable.restore()?;
     stage.expect_owner(address, &first)?;
     server.restart()?;
-    stage.wait_for_line(&name, from, &["lastKnownReplaced"])?;
+    is_back(stage)?;
     stage.lab().wait_ready(PATIENCE * 3)?;
+    stage.wait_for_line(&name, from, &["lastKnownReplaced"])?;
     serves_on(stage, &processes)?;
     stage.announced("web", Lan::One, address).map(drop)
 }
@@ -135,12 +136,16 @@ fn restarts(stage: &mut Stage) -> Result<()> {
     server.kill()?;
     thread::sleep(Duration::from_secs(3));
     server.restart()?;
-    ferrolb_lab::api::wait_until("the API server is ready", PATIENCE * 3, || {
-        Ok(if stage.api().is_ready() { Ok(()) } else { Err("not ready") })
-    })?;
+    is_back(stage)?;
     serves_on(stage, &processes)?;
     steadiness.expect_from(stage.lab().host(&first)?)?;
     stage.keeps("web", &[&address.to_string()], Duration::from_millis(100))
+}
+
+fn is_back(stage: &Stage) -> Result<()> {
+    ferrolb_lab::api::wait_until("the API server is ready", PATIENCE * 3, || {
+        Ok(if stage.api().is_ready() { Ok(()) } else { Err("not ready") })
+    })
 }
 
 /// A new Service is served as if nothing had been, by the same processes.

@@ -58,6 +58,7 @@ fn speaker_names_and_types() {
     metrics.layer2(ip);
     metrics.conflict(ip);
     metrics.rival(ip);
+    metrics.answers_on("eth0").inc();
     assert_eq!(
         mk_types(&registry),
         [
@@ -67,8 +68,13 @@ fn speaker_names_and_types() {
             "metallb_layer2_gratuitous_sent counter",
             "metallb_layer2_address_conflicts counter",
             "metallb_layer2_two_owners counter",
+            "metallb_layer2_answers counter",
         ]
     );
+    let series = r#"metallb_layer2_answers{interface="eth0"} 1"#.to_owned();
+    assert!(mk_samples(&registry).contains(&series));
+    metrics.closed("eth0");
+    assert!(!mk_samples(&registry).contains(&series), "it goes with its interface");
 }
 
 #[test]
