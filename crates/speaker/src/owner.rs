@@ -1,7 +1,7 @@
 //! The owner task: all state of the speaker, and what follows from each change of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 mod bgp;
 mod claims;
 mod health;
+mod others;
 mod recall;
 mod report;
 mod statuses;
@@ -320,41 +321,6 @@ impl Owner {
         self.pods_due = true;
     }
 
-    /// Tells membership of all speakers. Only then this node stands for election, so it knows by then what it
-    /// would announce, and what it lacks for that.
-    fn tell_pods(&mut self) {
-        let Some(members) = &self.parts.members else { return };
-        if !std::mem::take(&mut self.pods_due) {
-            return;
-        }
-        let port = self.parts.members_port;
-        let pods = self.pods.values().filter_map(|pod| {
-            let (node, address) = (pod.node.as_ref()?, pod.address?);
-            Some((Arc::from(node.as_str()), SocketAddr::new(address, port)))
-        });
-        members.set_pods(pods.collect());
-    }
-
-    fn take_view(&mut self, view: &mut Option<watch::Receiver<View>>) {
-        let Some(view) = view else { return };
-        let View { candidates, lacks, mixed, returns, revision, .. } =
-            view.borrow_and_update().clone();
-        // Upstream's speakers neither wait for probes nor know what they are.
-        self.vetting.suspend(mixed);
-        self.take_lacks(lacks);
-        if let Some(candidates) = candidates {
-            self.parts.members_known.ready();
-            self.health.heard = true;
-            self.due.extend(self.unexplained.iter().cloned());
-            self.apply(Change::Members(model::Members::Known(candidates)));
-        }
-        if returns != self.returns {
-            self.returns = returns;
-            self.parts.layer2.announce_again();
-        }
-        self.unsettled = Some(revision);
-    }
-
     /// Interfaces that could not be opened may have recovered without a word.
     fn retry_links(&mut self) {
         if !self.parts.layer2.is_complete() {
@@ -453,21 +419,6 @@ impl Owner {
         }
         self.flush_bgp();
         self.follow_announcers(owners);
-    }
-
-    /// Keeps one address of each peer at hand, for questions on the wire.
-    fn follow_announcers(&self, owners: BTreeSet<NodeName>) {
-        if self.parts.members.is_none() || owners.is_empty() {
-            return;
-        }
-        let mut announcers = self.parts.shared.announcers.lock();
-        for owner in owners {
-            let address = self
-                .snapshot
-                .owned_by(Some(&owner))
-                .find_map(|key| addresses(self.snapshot.service(key)?).next());
-            set(&mut announcers, owner.as_str().into(), address);
-        }
     }
 
     fn act(&mut self, key: &ServiceKey, revision: &Revision) {
