@@ -25,7 +25,6 @@ pub(super) const CASES: &[Case] = &[
     ),
     case("missing_community", "CS-04 all speakers, until there is one", missing_community),
     case("e_28_deleted_reports", "E-28 CS-08 CS-10 all come back as they were", deleted),
-    case("errors_of_one_node", "CS-09 one speaker's report is not another's", one_node),
     case("e_29_relabelled_node", "E-29 CS-07 two peers collide on one node", collision),
     case("dangling_names", "a name of nothing is told, and invalidates nothing", dangling),
 ];
@@ -159,25 +158,6 @@ fn reports(stage: &Stage) -> Result<Vec<Value>> {
     let mut reports = stage.api().list("ConfigurationState", NAMESPACE, "")?;
     reports.sort_by_key(|report| report["metadata"]["name"].to_string());
     Ok(reports)
-}
-
-fn one_node(stage: &mut Stage) -> Result<()> {
-    let nodes = stage.nodes();
-    let on = |node: &str| json!([{ "matchLabels": { "kubernetes.io/hostname": node } }]);
-    let secret = Ref::new("Secret", NAMESPACE, "bgp-password");
-    stage.api().apply(&json!({
-        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/basic-auth",
-        "metadata": { "name": secret.name, "namespace": NAMESPACE },
-        "stringData": { "username": "nobody", "password": "e2e" },
-    }))?;
-    let password = json!({ "name": secret.name });
-    let good = json!({ "passwordSecret": password, "nodeSelectors": on(&nodes[0]) });
-    stage.api().apply(&peer("good", &good))?;
-    let bad = json!({ "bfdProfile": "nowhere", "nodeSelectors": on(&nodes[1]) });
-    stage.api().apply(&peer("bad", &bad))?;
-    let result = expect_states(stage, &nodes[1..2], "nowhere");
-    stage.api().delete(secret)?;
-    result
 }
 
 fn dangling(stage: &mut Stage) -> Result<()> {
