@@ -99,7 +99,7 @@ const TAIL: &str = "
 
 A session over global addresses carries the global next hop alone. RFC 2545 3 wants the link-local address beside it if the router shares
 the link; nobody needs it there, since the global one is of the same network, and it does harm: FRR 8.4 takes a route with both
-for withdrawn, for good, if the session comes up before zebra has told bgpd of its interfaces. GoBGP sends the global one alone as well.
+for withdrawn, for good, if the session comes up before zebra has told bgpd of its interfaces.
 A session over a link-local address carries both, or the link-local one if the interface has no other.
 
 ## Graceful restart beside BFD
