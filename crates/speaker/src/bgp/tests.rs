@@ -372,7 +372,9 @@ async fn nobody_waits_for_a_router_that_does_not_answer() {
 #[tokio::test]
 async fn a_task_that_dies_begins_anew_with_everything() {
     let (mut speaker, router, caller) = mk_session().await;
-    let life = speaker.bgp.peers[&PeerName::from("r1")].life;
+    let running = &speaker.bgp.peers[&PeerName::from("r1")];
+    let life = running.life;
+    running.task.abort();
     speaker.bgp.news.reporter(life).died();
     speaker.until(|bgp, _| bgp.peers[&PeerName::from("r1")].life != life).await;
     drop(caller);
