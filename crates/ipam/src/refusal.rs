@@ -178,7 +178,7 @@ pub enum Why {
         family: Family,
         /// How many addresses of the family it has.
         size: i64,
-        /// Whether some of them are addresses of nodes, which are given on request only.
+        /// Whether some of them are kept back, because nodes or hosts that speakers heard have them: given on request only.
         nodes: bool,
     },
 }
@@ -212,7 +212,7 @@ impl fmt::Display for Why {
             }
             Self::NoFamily { family } => write!(f, "has no {family} addresses"),
             Self::Full { family, size, nodes } => {
-                let or = if *nodes { " or belong to nodes" } else { "" };
+                let or = if *nodes { " or somebody else's (nodes, other hosts)" } else { "" };
                 match size {
                     1 => write!(f, "its only {family} address is in use{or}"),
                     _ => write!(f, "all {size} {family} addresses are in use{or}"),

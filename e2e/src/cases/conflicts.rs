@@ -101,17 +101,18 @@ fn refused(stage: &mut Stage) -> Result<()> {
 
 fn avoided(stage: &mut Stage) -> Result<()> {
     stage.with_flag("DaemonSet", "speaker", "--address-conflicts=refuse", |stage| {
-        let stranger = Stranger::with(stage, IpAddr::from([172, 30, 1, 200]))?;
-        stage.apply(&pool("web", &["172.30.1.200-172.30.1.209"]))?;
+        // Addresses of its own: this one is avoided for ten minutes.
+        let stranger = Stranger::with(stage, IpAddr::from([172, 30, 1, 180]))?;
+        stage.apply(&pool("web", &["172.30.1.180-172.30.1.189"]))?;
         stage.apply(&advertisement("all"))?;
         stage.apply(&service("web"))?;
         stage.expect_event("web", "AddressConflict", &[&stranger.mac(), "in its place"])?;
-        stage.expect_addresses("web", &["172.30.1.201"])?;
-        stage.announced("web", Lan::One, IpAddr::from([172, 30, 1, 201]))?;
-        stage.curl(IpAddr::from([172, 30, 1, 201]))?;
+        stage.expect_addresses("web", &["172.30.1.181"])?;
+        stage.announced("web", Lan::One, IpAddr::from([172, 30, 1, 181]))?;
+        stage.curl(IpAddr::from([172, 30, 1, 181]))?;
         // Nobody else is given the first one either.
         stage.apply(&service("next"))?;
-        stage.expect_addresses("next", &["172.30.1.202"])?;
+        stage.expect_addresses("next", &["172.30.1.182"])?;
         stranger.gone()
     })
 }

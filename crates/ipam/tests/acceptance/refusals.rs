@@ -53,7 +53,7 @@ fn no_address_names_each_pool_and_why() {
     allocator.set_reserved(mk_ips(&["10.0.0.3"]).into_iter().collect());
     assert_eq!(
         sentence(&s("next").asks_pool(V4, "a"), &mut allocator),
-        "pool \"a\": all 4 IPv4 addresses are in use or belong to nodes"
+        "pool \"a\": all 4 IPv4 addresses are in use or somebody else's (nodes, other hosts)"
     );
     allocator.set_pools(Vec::new());
     assert_eq!(
