@@ -126,12 +126,15 @@ impl Stage {
             &format!("the newest nodeAssigned of {service} names {owner}"),
             PATIENCE,
             || {
-                let events = self.events(service)?;
-                let newest = events.iter().rfind(|event| event["reason"] == "nodeAssigned");
-                let message =
-                    newest.and_then(|event| event["message"].as_str()).unwrap_or_default();
+                let mut events = self.events(service)?;
+                events.retain(|event| event["reason"] == "nodeAssigned");
+                // Times of events are whole seconds: of several in the last one any may be the newest.
+                let last = events.last().map(|event| event["lastTimestamp"].clone());
+                events.retain(|event| Some(&event["lastTimestamp"]) == last.as_ref());
                 let wanted = format!("announcing from node \"{owner}\" with protocol \"layer2\"");
-                Ok(if message == wanted { Ok(()) } else { Err(message.to_owned()) })
+                let named = events.iter().any(|event| event["message"] == *wanted);
+                let messages = events.iter().map(|event| event["message"].to_string());
+                Ok(if named { Ok(()) } else { Err(messages.collect::<Vec<_>>().join(", ")) })
             },
         )?;
         Ok(owner)
