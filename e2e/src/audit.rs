@@ -15,11 +15,12 @@ use serde_json::Value;
 
 /// Cases in which something is refused on purpose, or because a server that has just started does
 /// not know the roles yet.
-const REFUSALS_EXPECTED: [&str; 6] = [
+const REFUSALS_EXPECTED: [&str; 7] = [
     "api_server_restarts",
     "install_page",
     "missing_permission",
     "missing_permission_to_watch",
+    "speakers_start_from_memory",
     "upstream_manifests_and_back",
     "uninstalled_and_installed_again",
 ];
