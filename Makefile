@@ -30,10 +30,10 @@ unit: ## tests without the lab
 e2e: build ## end-to-end tests only: make e2e FILTER=name, MANIFESTS=chart
 	@MANIFESTS=$(MANIFESTS) scripts/e2e $(FILTER)
 
-bench: setup build ## figures, side by side
+bench: setup ## figures, side by side
 	@scripts/bench
 
-soak: setup build ## long runs
+soak: setup ## long runs
 	@scripts/soak
 
 lint: ## format, clippy, generated files, supply chain

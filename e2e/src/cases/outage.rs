@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use ferrolb_lab::Result;
+use ferrolb_lab::api::wait_until;
 use ferrolb_lab::fault::Cable;
 use ferrolb_lab::plan::Lan;
 use ferrolb_lab::process::Signal;
@@ -76,7 +77,7 @@ fn starts_empty(stage: &mut Stage) -> Result<()> {
     speaker.restart()?;
     let processes = stage.own_processes();
     // Others took over from the process that was killed; the new one knows nothing and keeps still.
-    ferrolb_lab::api::wait_until("another node answers", PATIENCE, || {
+    wait_until("another node answers", PATIENCE, || {
         let answerers = stage.answerers(Lan::One, address)?;
         let another = !answerers.is_empty() && !answerers.contains(&first);
         Ok(if another { Ok(()) } else { Err(format!("{answerers:?}")) })
@@ -143,7 +144,7 @@ fn restarts(stage: &mut Stage) -> Result<()> {
 }
 
 fn is_back(stage: &Stage) -> Result<()> {
-    ferrolb_lab::api::wait_until("the API server is ready", PATIENCE * 3, || {
+    wait_until("the API server is ready", PATIENCE * 3, || {
         Ok(if stage.api().is_ready() { Ok(()) } else { Err("not ready") })
     })
 }
@@ -152,6 +153,13 @@ fn is_back(stage: &Stage) -> Result<()> {
 fn serves_on(stage: &Stage, processes: &[u32]) -> Result<()> {
     stage.apply(&service("late"))?;
     let address = stage.address("late")?;
+    // Kubernetes' own controllers wait longer after each outage before they look again.
+    let query = "labelSelector=kubernetes.io/service-name=late";
+    wait_until("late has endpoints", PATIENCE * 3, || {
+        let slices = stage.api().list("EndpointSlice", "default", query)?;
+        let filled = slices.iter().any(|slice| slice["endpoints"][0].is_object());
+        Ok(if filled { Ok(()) } else { Err(slices.len()) })
+    })?;
     stage.announced("late", Lan::One, address)?;
     stage.curl(address)?;
     check(stage.own_processes() == processes, || "a process was restarted".to_owned())
