@@ -1,10 +1,8 @@
 //! What the accounts of controller and speakers wrote to the real API server, by its audit log.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 
-use ferrolb_lab::{AUDIT_LOG, Error, Result};
+use ferrolb_lab::{AuditLog, Result};
 use serde_json::Value;
 
 /// Not counted: the lease of a leader, and questions about permissions.
@@ -14,25 +12,14 @@ const ASIDE: [&str; 4] =
 /// Reads on in the log of one lab.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
-    read: u64,
-    /// A line whose end was not written yet.
-    rest: String,
+    log: AuditLog,
 }
 
 impl Audit {
     /// Writes since the last time, by resource; subresources count with theirs, refused ones too.
     pub(crate) fn writes(&mut self) -> Result<BTreeMap<String, usize>> {
-        let failed = || Error::io(AUDIT_LOG);
-        let mut file = File::open(AUDIT_LOG).map_err(failed())?;
-        file.seek(SeekFrom::Start(self.read)).map_err(failed())?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed())?;
-        self.read += bytes.len() as u64;
-        let text = std::mem::take(&mut self.rest) + &String::from_utf8_lossy(&bytes);
-        let (lines, rest) = text.rsplit_once('\n').unwrap_or(("", &text));
-        rest.clone_into(&mut self.rest);
         let mut writes = BTreeMap::new();
-        for resource in lines.lines().filter_map(written) {
+        for resource in self.log.read_on()?.iter().filter_map(written) {
             *writes.entry(resource).or_default() += 1;
         }
         Ok(writes)
@@ -40,8 +27,7 @@ impl Audit {
 }
 
 /// The resource that an event says was written.
-fn written(line: &str) -> Option<String> {
-    let event: Value = serde_json::from_str(line).ok()?;
+fn written(event: &Value) -> Option<String> {
     let is_write = ["create", "update", "patch", "delete", "deletecollection"]
         .contains(&event["verb"].as_str()?);
     let resource = event["objectRef"]["resource"].as_str()?;
@@ -66,6 +52,6 @@ mod tests {
         #[case] expected: Option<&str>,
     ) {
         let event = json!({ "verb": verb, "objectRef": { "resource": resource } });
-        assert_eq!(written(&event.to_string()).as_deref(), expected);
+        assert_eq!(written(&event).as_deref(), expected);
     }
 }

@@ -6,11 +6,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 
 use ferrolb_api::permissions::{Component, Name, PERMISSIONS, Permission, Scope};
-use ferrolb_lab::{AUDIT_LOG, Error, NAMESPACE, Result};
+use ferrolb_lab::{AuditLog, NAMESPACE, Result};
 use serde_json::Value;
 
 /// Cases in which something is refused on purpose, or because a server that has just started does
@@ -48,9 +46,7 @@ impl Display for Request {
 /// Reads on in the log of one lab.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
-    read: u64,
-    /// A line whose end was not written yet.
-    rest: String,
+    log: AuditLog,
     used: BTreeSet<Request>,
 }
 
@@ -58,7 +54,7 @@ impl Audit {
     /// What was refused since the last time; what was granted is kept.
     pub(crate) fn refused(&mut self) -> Result<Vec<Request>> {
         let mut refused = BTreeSet::new();
-        for event in self.read_on()? {
+        for event in self.log.read_on()? {
             let Some(request) = request(&event) else { continue };
             if event["annotations"]["authorization.k8s.io/decision"] == "forbid" {
                 refused.insert(request);
@@ -72,19 +68,6 @@ impl Audit {
     /// Everything that was granted and used.
     pub(crate) fn used(&self) -> &BTreeSet<Request> {
         &self.used
-    }
-
-    fn read_on(&mut self) -> Result<Vec<Value>> {
-        let failed = || Error::io(AUDIT_LOG);
-        let mut file = File::open(AUDIT_LOG).map_err(failed())?;
-        file.seek(SeekFrom::Start(self.read)).map_err(failed())?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed())?;
-        self.read += bytes.len() as u64;
-        let text = std::mem::take(&mut self.rest) + &String::from_utf8_lossy(&bytes);
-        let (lines, rest) = text.rsplit_once('\n').unwrap_or(("", &text));
-        rest.clone_into(&mut self.rest);
-        Ok(lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 }
 

@@ -41,7 +41,7 @@ pub const FOLDER: &str = "/run/ferrolb-lab";
 pub const KUBECONFIG: &str = "/run/ferrolb-lab/admin.kubeconfig";
 
 /// What accounts of our namespace asked the real API server for: an audit event on each line.
-pub const AUDIT_LOG: &str = "/run/ferrolb-lab/audit.log";
+pub(crate) const AUDIT_LOG: &str = "/run/ferrolb-lab/audit.log";
 
 /// Where the folder of the real control plane's programs is written down.
 pub(crate) const PROGRAMS: &str = "/run/ferrolb-lab/programs";

@@ -12,6 +12,7 @@
 //! It is not a test framework: scenarios of the suite live in `e2e`.
 
 pub mod api;
+mod audit;
 mod backend;
 mod cli;
 pub mod command;
@@ -38,10 +39,11 @@ pub mod sandbox;
 pub mod scenario;
 mod tools;
 
+pub use self::audit::AuditLog;
 pub use self::cli::{Args, run};
 pub use self::control::{Control, Endpoint};
 pub use self::error::{Error, Result};
 pub use self::host::Host;
-pub use self::lab::{AUDIT_LOG, BACKEND_PORT, FOLDER, KUBECONFIG, Lab, NAMESPACE, Options, Peer};
+pub use self::lab::{BACKEND_PORT, FOLDER, KUBECONFIG, Lab, NAMESPACE, Options, Peer};
 pub use self::netns::Netns;
 pub use self::network::Network;

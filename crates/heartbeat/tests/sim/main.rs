@@ -369,25 +369,34 @@ fn coming_back_names_what_was_before() {
 fn chaos_settles(#[case] count: usize, #[case] runs: u64) {
     for seed in seeds(runs) {
         let mut world = World::settled(count, Timing::DEFAULT, seed);
-        world.loss = if seed % 3 == 0 { 50 } else { 0 };
-        for _ in 0..12 {
-            disturb(&mut world);
-            let time = world.below(2_500);
-            world.run(MS(time));
-        }
-        world.heal();
-        world.loss = 0;
-        for index in 0..count {
-            if !world.is_up(index) {
-                world.start(index);
-            }
-        }
-        world.run(MS(3_000) + SETTLING);
-        world.assert_agreement();
-        let moves = world.moves;
-        world.run(MS(20_000));
-        assert_eq!(world.moves, moves, "{}", world.story());
+        chaos(&mut world, seed, 12, 2_500);
+        stays_put(&mut world, MS(20_000));
     }
+}
+
+/// So many faults at random, each for less than so many milliseconds; then all is well, and all agree.
+fn chaos(world: &mut World, seed: u64, faults: u32, longest: u64) {
+    world.loss = if seed.is_multiple_of(3) { 50 } else { 0 };
+    for _ in 0..faults {
+        disturb(world);
+        let time = world.below(longest);
+        world.run(MS(time));
+    }
+    world.heal();
+    world.loss = 0;
+    for index in 0..world.nodes.len() {
+        if !world.is_up(index) {
+            world.start(index);
+        }
+    }
+    world.run(MS(3_000) + SETTLING);
+    world.assert_agreement();
+}
+
+fn stays_put(world: &mut World, time: Duration) {
+    let moves = world.moves;
+    world.run(time);
+    assert_eq!(world.moves, moves, "{}", world.story());
 }
 
 fn disturb(world: &mut World) {

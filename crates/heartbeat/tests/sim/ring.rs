@@ -7,7 +7,7 @@ use ferrolb_heartbeat::{Event, NodeHash, Timing};
 use rstest::rstest;
 
 use crate::world::{MS, World};
-use crate::{D, SETTLING, disturb, longest_dark, seeds};
+use crate::{D, SETTLING, chaos, longest_dark, seeds, stays_put};
 
 /// Monitors of a node.
 const K: u64 = 3;
@@ -456,23 +456,7 @@ fn lists_that_differ_for_long_disturb_nobody() {
 fn chaos_on_the_ring_settles(#[case] count: usize, #[case] runs: u64) {
     for seed in seeds(runs) {
         let mut world = World::settled(count, Timing::DEFAULT, seed);
-        world.loss = if seed % 3 == 0 { 50 } else { 0 };
-        for _ in 0..16 {
-            disturb(&mut world);
-            let time = world.below(2_000);
-            world.run(MS(time));
-        }
-        world.heal();
-        world.loss = 0;
-        for index in 0..count {
-            if !world.is_up(index) {
-                world.start(index);
-            }
-        }
-        world.run(MS(3_000) + SETTLING);
-        world.assert_agreement();
-        let moves = world.moves;
-        world.run(MS(10_000));
-        assert_eq!(world.moves, moves, "{}", world.story());
+        chaos(&mut world, seed, 16, 2_000);
+        stays_put(&mut world, MS(10_000));
     }
 }
