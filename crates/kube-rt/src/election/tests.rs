@@ -137,6 +137,18 @@ async fn follower_whose_clock_steps_by_a_day_takes_no_lease_that_is_renewed() {
     }
 }
 
+/// The server is back, nobody took the lease, and its former holder has it again.
+async fn take_back(script: &mut Script) {
+    loop {
+        let call = script.next().await;
+        if call.method == http::Method::PUT {
+            accept(call, "2");
+            break;
+        }
+        call.ok(&mk_lease("me", "1", "2026-01-01T00:00:00.000000Z"));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_an_outage_of_ten_minutes_there_is_a_leader_again() {
     let (mut leadership, mut script, _shutdown) = mk_leader().await;
@@ -147,14 +159,7 @@ async fn after_an_outage_of_ten_minutes_there_is_a_leader_again() {
     assert!(!leadership.may_write());
     assert_eq!(leadership.changed().await, Role::Following { leader: None });
     let back = Instant::now();
-    loop {
-        let call = script.next().await;
-        if call.method == http::Method::PUT {
-            accept(call, "2");
-            break;
-        }
-        call.ok(&mk_lease("me", "1", "2026-01-01T00:00:00.000000Z"));
-    }
+    take_back(&mut script).await;
     assert_eq!(leadership.changed().await, Role::Leading);
     assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
 }
@@ -174,16 +179,8 @@ async fn outage_ends_the_reign_at_the_deadline_even_while_a_request_hangs() {
     assert_eq!(ended, Role::Following { leader: None });
     assert!(!leadership.may_write());
     assert!(begun.elapsed() <= Duration::from_secs(6), "{:?}", begun.elapsed());
-    // The server is back, and nobody took the lease.
     drop(held);
-    loop {
-        let call = script.next().await;
-        if call.method == http::Method::PUT {
-            accept(call, "2");
-            break;
-        }
-        call.ok(&mk_lease("me", "1", "2026-01-01T00:00:00.000000Z"));
-    }
+    take_back(&mut script).await;
     assert_eq!(leadership.changed().await, Role::Leading);
 }
 
