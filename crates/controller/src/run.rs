@@ -89,7 +89,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     } else {
         let metrics = WebhookMetrics::register(&mut registry);
         let admission = Admission::start(&client, &settings.namespace, &probes);
-        let identity = identity(&settings, &client, leadership, &stop)?;
+        let identity = identity(&settings, &client, leadership, &probes, &stop)?;
         let shown = identity.clone();
         probes.require("certificate", move || missing(&shown));
         serve_webhooks(&settings, &admission, identity, &metrics, &stop).await?;
@@ -150,6 +150,7 @@ fn identity(
     settings: &Settings,
     client: &Client,
     leadership: Option<Leadership>,
+    probes: &Probes,
     stop: &CancellationToken,
 ) -> Result<ServerIdentity, IdentityError> {
     if !settings.webhooks.rotate {
@@ -162,7 +163,8 @@ fn identity(
         ..certs::Settings::new(settings.namespace.clone())
     };
     let may_write = move || leadership.as_ref().is_none_or(Leadership::may_write);
-    Keeper::new(client.clone(), names, identity.clone(), may_write).spawn(stop.clone());
+    let told = probes.check("webhooks", "the API server does not know whom to trust at them yet");
+    Keeper::new(client.clone(), names, identity.clone(), told, may_write).spawn(stop.clone());
     Ok(identity)
 }
 

@@ -8,8 +8,9 @@
 //!              └── caBundle ──▶ ValidatingWebhookConfiguration, CRD bgppeers (only if it differs)
 //! ```
 //!
-//! A change of one of the three is seen by watch and put right within a second or so. What upstream left in the Secret stays in use as long as it holds; its RSA key does not sign any
-//! more, so a CA of ours comes beside it.
+//! A change of one of the three is seen by watch and put right within a second or so. What upstream
+//! left in the Secret stays in use as long as it holds; its RSA key does not sign any more, so a CA
+//! of ours comes beside it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,12 +26,13 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::plan::{Contents, Plan, plan};
 use crate::bell::Bell;
 use crate::clock::WallClock;
+use crate::probes::Check;
 use crate::resource::Resource;
 use crate::tls::{IdentityError, ServerIdentity};
 use crate::trouble::{Failure, Trouble};
@@ -43,8 +45,12 @@ mod plan;
 const LOOK: Duration = Duration::from_secs(15);
 /// The shortest time from one look to the next: somebody else may insist on another bundle.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The same until there is something to show.
+/// The same until there is something to show and the API server trusts it.
 const LOOK_AT_START: Duration = Duration::from_secs(1);
+/// Time for the API server to have been told whom to trust, until a process counts as ready anyway:
+/// a leader that died is followed by then, and what hinders (a role without the verb, webhooks that
+/// nobody configured) would hinder for ever.
+const TELLING: Duration = Duration::from_secs(15);
 /// Time for one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Steps of one round: a new CA, then a server certificate by it, then nothing.
@@ -97,19 +103,24 @@ pub struct Keeper {
     may_write: Arc<dyn Fn() -> bool + Send + Sync>,
     clock: WallClock,
     shown: Option<Contents>,
+    /// Set once the API server has the authority of what is shown.
+    told: Check,
+    is_told: bool,
 }
 
 impl Keeper {
     /// Keeps what `identity` shows; `may_write` is asked right before each write, so that only the
-    /// leader writes.
+    /// leader writes. `told` is set once the API server was seen to trust what is shown, or after a
+    /// while without: before, no review would succeed.
     pub fn new(
         client: Client,
         settings: Settings,
         identity: ServerIdentity,
+        told: Check,
         may_write: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         let (may_write, clock) = (Arc::new(may_write), WallClock::system());
-        Self { client, settings, identity, may_write, clock, shown: None }
+        Self { client, settings, identity, may_write, clock, shown: None, told, is_told: false }
     }
 
     /// The same keeper with another wall clock.
@@ -126,7 +137,7 @@ impl Keeper {
             bell.on_object::<Secret>(&self.client, namespace, secret);
             bell.on_cluster_object::<ValidatingWebhookConfiguration>(&self.client, webhooks);
             bell.on_cluster_object::<CustomResourceDefinition>(&self.client, definition);
-            let mut said = None;
+            let (mut said, begun) = (None, Instant::now());
             loop {
                 match self.round().await {
                     Ok(()) => said = None,
@@ -138,7 +149,16 @@ impl Keeper {
                         }
                     }
                 }
-                let pause = if self.identity.is_ready() { LOOK } else { LOOK_AT_START };
+                if !self.is_told && begun.elapsed() >= TELLING {
+                    tracing::warn!(
+                        op = "certificates",
+                        "the API server was not told yet whom to trust at our webhooks"
+                    );
+                    self.is_told = true;
+                    self.told.ready();
+                }
+                let settled = self.identity.is_ready() && self.is_told;
+                let pause = if settled { LOOK } else { LOOK_AT_START };
                 let waited = async {
                     sleep(PAUSE).await;
                     // Either way it is time to look.
@@ -160,7 +180,7 @@ impl Keeper {
             let contents = contents(secret.as_ref());
             self.show(&contents)?;
             if !(self.may_write)() {
-                return Ok(());
+                return Ok(self.look_whether_told(&contents.ca_crt).await?);
             }
             let now = self.clock.now();
             let plan = plan(&contents, &name, now);
@@ -169,7 +189,7 @@ impl Keeper {
                 self.spread(&contents.ca_crt).await?;
             }
             if plan == Plan::Keep {
-                return Ok(());
+                return Ok(self.look_whether_told(&contents.ca_crt).await?);
             }
             self.carry_out(&plan, &contents, &name, now, secret).await?;
         }
@@ -260,6 +280,23 @@ impl Keeper {
                 let body = json!({ "spec": { "conversion": { "webhook": client } } });
                 self.patch(&resource, definition, &object, body).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the API server has `bundle` for each webhook, until it had it once.
+    async fn look_whether_told(&mut self, bundle: &str) -> Result<(), Failure> {
+        if self.is_told || bundle.is_empty() {
+            return Ok(());
+        }
+        let bundle = json!(ByteString(bundle.as_bytes().to_vec()));
+        let resource = Resource::of::<ValidatingWebhookConfiguration>();
+        if let Some(object) = self.get(&resource, &self.settings.webhooks).await? {
+            let mut hooks = object["webhooks"].as_array().into_iter().flatten();
+            self.is_told = hooks.all(|hook| hook["clientConfig"]["caBundle"] == bundle);
+        }
+        if self.is_told {
+            self.told.ready();
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::clock::SetClock;
+use crate::probes::Probes;
 
 const NAME: &str = "metallb-webhook-service.metallb-system.svc";
 const YEAR: i64 = 365;
@@ -117,15 +118,22 @@ async fn mk_world() -> (EmbeddedApi, Client) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), server.kubeconfig()).unwrap();
     let client = crate::client::connect(Some(file.path())).await.unwrap();
-    let create = async |path: &str, body: Value| {
-        let request = Request::post(path).header(CONTENT_TYPE, "application/json");
-        let request = request.body(body.to_string().into_bytes()).unwrap();
-        client.request::<Value>(request).await.unwrap();
-    };
     let namespace = json!({ "metadata": { "name": "metallb-system" } });
-    create("/api/v1/namespaces", namespace).await;
+    create(&client, "/api/v1/namespaces", namespace).await;
     let secret = json!({ "metadata": { "name": "metallb-webhook-cert" } });
-    create("/api/v1/namespaces/metallb-system/secrets", secret).await;
+    create(&client, "/api/v1/namespaces/metallb-system/secrets", secret).await;
+    create_configuration(&client).await;
+    (server, client)
+}
+
+async fn create(client: &Client, path: &str, body: Value) {
+    let request = Request::post(path).header(CONTENT_TYPE, "application/json");
+    let request = request.body(body.to_string().into_bytes()).unwrap();
+    client.request::<Value>(request).await.unwrap();
+}
+
+/// The configuration as manifests have it: it trusts nobody yet.
+async fn create_configuration(client: &Client) {
     let hook = |name: &str| {
         let service = json!({ "name": "s", "namespace": "n", "path": "/x" });
         json!({
@@ -138,14 +146,14 @@ async fn mk_world() -> (EmbeddedApi, Client) {
         "webhooks": [hook("a.metallb.io"), hook("b.metallb.io")],
     });
     let path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
-    create(path, configuration).await;
-    (server, client)
+    create(client, path, configuration).await;
 }
 
 fn mk_keeper(client: &Client, leads: bool) -> Keeper {
     let identity = ServerIdentity::empty();
     let settings = Settings::new("metallb-system");
-    Keeper::new(client.clone(), settings, identity, move || leads)
+    let told = Probes::new().check("webhooks", "not told");
+    Keeper::new(client.clone(), settings, identity, told, move || leads)
         .with_clock(WallClock::from_fn(|| day(0)))
 }
 
@@ -204,6 +212,26 @@ async fn follower_shows_what_the_leader_made_and_writes_nothing() {
     mk_keeper(&client, true).round().await.unwrap();
     follower.round().await.unwrap();
     assert!(follower.identity.is_ready());
+}
+
+#[tokio::test]
+async fn ready_is_who_shows_what_the_api_server_trusts() {
+    let (_server, client) = mk_world().await;
+    let url = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/";
+    let url = format!("{url}metallb-webhook-configuration");
+    let request = Request::delete(&url).body(Vec::new()).unwrap();
+    client.request::<Value>(request).await.unwrap();
+    let (mut leader, mut follower) = (mk_keeper(&client, true), mk_keeper(&client, false));
+    for keeper in [&mut leader, &mut follower] {
+        keeper.round().await.unwrap();
+        assert!(keeper.identity.is_ready() && !keeper.is_told, "nobody would ask");
+    }
+    create_configuration(&client).await;
+    follower.round().await.unwrap();
+    assert!(!follower.is_told, "the leader has not written yet");
+    leader.round().await.unwrap();
+    follower.round().await.unwrap();
+    assert!(leader.is_told && follower.is_told);
 }
 
 #[tokio::test]
