@@ -53,7 +53,7 @@ pub enum EventReason {
     RivalController,
     /// A configuration of version 0.12 or before is there, which nobody reads. Not known upstream.
     LegacyConfig,
-    /// The Service asked for, and got, an address that belongs to a node. Not known upstream.
+    /// The Service asked for, and got, an address that nodes answer for. Not known upstream.
     NodeAddress,
     /// An object of the configuration is invalid; the last valid version keeps acting. Not an event
     /// upstream, where it is the reason of a condition.

@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::{AddrParseError, IpAddr};
 
 use ferrolb_api::reasons::EventReason;
-use ferrolb_ipam::{Allocator, Assignment, PoolName, Refusal};
+use ferrolb_ipam::{Allocator, Assignment, Owner, PoolName, Refusal};
 use ferrolb_model::family::Stack;
 use ferrolb_model::wanted::{check_families, wanted_addresses};
 use ferrolb_model::{Config, IpFamilyPolicy, Service, class};
@@ -38,6 +38,8 @@ pub struct Decision {
     pub notes: Vec<Note>,
     /// What the condition `Allocated` says; nothing about a Service that is not ours.
     pub standing: Option<Standing>,
+    /// It left an address that somebody outside the cluster has.
+    pub moved: bool,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -116,6 +118,7 @@ pub fn converge(
             pool: None,
             notes: Vec::new(),
             standing: None,
+            moved: false,
             outcome: if foreign { Outcome::Ignored } else { Outcome::Settled },
         };
     }
@@ -131,6 +134,7 @@ pub fn converge(
         allocator,
         notes: Vec::new(),
         shortfall: None,
+        moved: false,
     };
     let outcome = match convergence.settle(held) {
         Ok(()) => Outcome::Settled,
@@ -142,7 +146,8 @@ pub fn converge(
         None => (Vec::new(), None),
     };
     let standing = standing(&addresses, pool.as_ref(), convergence.shortfall);
-    Decision { addresses, pool, notes: convergence.notes, standing, outcome }
+    let Convergence { notes, moved, .. } = convergence;
+    Decision { addresses, pool, notes, standing, moved, outcome }
 }
 
 /// What to say of a Service that holds `addresses` and lacks what `shortfall` says.
@@ -187,6 +192,7 @@ fn kept_for_invalid_pool(
         addresses,
         pool: Some(pool.clone()),
         notes: Vec::new(),
+        moved: false,
         outcome: Outcome::Kept,
     })
 }
@@ -203,6 +209,7 @@ struct Convergence<'a> {
     notes: Vec<Note>,
     /// What it lacks: a reason and a sentence.
     shortfall: Option<(&'static str, String)>,
+    moved: bool,
 }
 
 impl Convergence<'_> {
@@ -333,6 +340,7 @@ impl Convergence<'_> {
             Ok(assignment) => {
                 let ips = assignment.ips.iter().map(ToString::to_string).collect::<Vec<_>>();
                 let ips = List(&ips).to_string();
+                self.moved = true;
                 self.note(EventReason::AddressConflict, format!("{why}: IP {ips} in its place"));
                 self.note(EventReason::IpAllocated, format!("Assigned IP {ips}"));
                 Ok(())
@@ -428,11 +436,21 @@ impl Convergence<'_> {
         }
         let assignment = self.assign(cluster, wanted)?;
         for ip in wanted {
-            if self.allocator.is_reserved(*ip) {
-                let message =
-                    format!("{ip} is the address of a node; given because it is asked for");
-                self.note(EventReason::NodeAddress, message);
-            }
+            let Some((owner, name)) = self.allocator.owner(*ip) else { continue };
+            let (reason, why) = match owner {
+                Owner::Node => (EventReason::NodeAddress, format!("is the address of node {name}")),
+                Owner::SubnetRouters => {
+                    let why = format!("is what routers of the subnet of node {name} answer for");
+                    (EventReason::NodeAddress, why)
+                }
+                Owner::Station => {
+                    let why = format!("is refused by speakers, because station {name} has it");
+                    (EventReason::AddressConflict, why)
+                }
+                // Nobody but this Service itself.
+                Owner::Service => continue,
+            };
+            self.note(reason, format!("{ip} {why}; given because it is asked for"));
         }
         Ok(assignment)
     }

@@ -6,7 +6,7 @@
 //! - Of a pool, the lowest acceptable address of the first range that has one is given. Acceptable
 //!   is what nobody holds, and what others hold under the same sharing and backend key with other
 //!   ports.
-//! - Addresses of nodes ([`Allocator::set_reserved`]) are given only to who asks for them.
+//! - Reserved addresses ([`Allocator::set_reserved`]) are given only to who asks for them.
 //! - A refusal changes nothing.
 //!
 //! Nothing here walks over used addresses, over other Services or over pools that have nothing to
@@ -28,6 +28,7 @@ use crate::pool::Pool;
 use crate::port::Port;
 use crate::refusal::{PoolRefusal, Refusal};
 use crate::request::Request;
+use crate::reserved::{Owner, Reserved};
 use crate::territory::Territory;
 
 use stock::Stock;
@@ -84,7 +85,7 @@ pub struct Allocator {
     territory: Territory,
     services: BTreeMap<ServiceKey, Held>,
     holdings: Holdings,
-    reserved: BTreeSet<IpAddr>,
+    reserved: Reserved,
     /// Held or reserved.
     occupied: Occupied,
     touched: Touched,
@@ -109,7 +110,7 @@ impl Allocator {
     ///
     /// Takes the place of what it holds now. When that is the same already, nothing happens.
     /// `autoAssign` does not matter here, and neither does who is reserved; the caller can warn if
-    /// [`Allocator::is_reserved`].
+    /// it has an [`Allocator::owner`].
     pub fn assign(&mut self, request: &Request<'_>, ips: &[IpAddr]) -> Result<Assignment, Refusal> {
         check_families(ips)?;
         let pool = self.pool_for(request.service, ips)?;
@@ -195,7 +196,7 @@ impl Allocator {
         }
         for &ip in &held.assignment.ips {
             if self.holdings.remove(ip, service, &held.ports) {
-                if !self.reserved.contains(&ip) {
+                if !self.reserved.contains(ip) {
                     self.occupied.remove(ip);
                 }
                 self.count(ip, |used| *used -= 1);
@@ -248,9 +249,9 @@ impl Allocator {
         self.pools.get(pool).map(Stock::counters).unwrap_or_default()
     }
 
-    /// Whether `ip` is given only to who asks for it.
-    pub fn is_reserved(&self, ip: IpAddr) -> bool {
-        self.reserved.contains(&ip)
+    /// Whose `ip` is, and the owner's name, if it is given only to who asks for it.
+    pub fn owner(&self, ip: IpAddr) -> Option<(Owner, &str)> {
+        self.reserved.owner(ip)
     }
 
     /// Where something happened since the last call.

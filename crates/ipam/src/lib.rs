@@ -19,6 +19,7 @@
 //! | [`pool`] | [`Pool`] and [`Pinning`], who may use it |
 //! | [`request`] | [`Request`], what a Service asks for |
 //! | [`refusal`] | [`Refusal`], why it does not get it |
+//! | [`reserved`] | [`Reserved`], what is given only to who asks for it |
 //! | [`selector`] | [`Selector`], label selectors |
 //! | [`name`], [`port`], [`counters`] | small values shared with other rooms |
 
@@ -32,6 +33,7 @@ pub mod pool;
 pub mod port;
 pub mod refusal;
 pub mod request;
+pub mod reserved;
 pub mod selector;
 mod territory;
 
@@ -42,6 +44,7 @@ pub use pool::{Pinning, Pool};
 pub use port::{Port, Protocol};
 pub use refusal::{Conflict, Excerpt, PoolRefusal, Refusal, Why};
 pub use request::{DualPolicy, Families, Request};
+pub use reserved::{Owner, Reserved};
 pub use selector::{Expression, Selector, SelectorError};
 
 /// Labels of any object.

@@ -4,6 +4,7 @@
 //! people. The sentence depends on the state of the allocator alone, so it stays the same, word for
 //! word, until something changes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -11,6 +12,7 @@ use ferrolb_addr::Family;
 
 use crate::name::{PoolName, ServiceKey};
 use crate::port::Port;
+use crate::reserved::Owner;
 
 /// Why an assignment or an allocation was refused. The state is as before.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -178,8 +180,8 @@ pub enum Why {
         family: Family,
         /// How many addresses of the family it has.
         size: i64,
-        /// Whether some of them are kept back, because nodes or hosts that speakers heard have them: given on request only.
-        nodes: bool,
+        /// Whose some of them are: given on request only.
+        others: BTreeSet<Owner>,
     },
 }
 
@@ -211,12 +213,15 @@ impl fmt::Display for Why {
                 allowed.write(f, " or ", " or ")
             }
             Self::NoFamily { family } => write!(f, "has no {family} addresses"),
-            Self::Full { family, size, nodes } => {
-                let or = if *nodes { " or somebody else's (nodes, other hosts)" } else { "" };
+            Self::Full { family, size, others } => {
                 match size {
-                    1 => write!(f, "its only {family} address is in use{or}"),
-                    _ => write!(f, "all {size} {family} addresses are in use{or}"),
+                    1 => write!(f, "its only {family} address is in use")?,
+                    _ => write!(f, "all {size} {family} addresses are in use")?,
                 }
+                if others.is_empty() {
+                    return Ok(());
+                }
+                write!(f, " or kept back ({})", Joined(others, ", "))
             }
         }
     }
@@ -298,11 +303,11 @@ impl fmt::Display for Places<'_> {
 }
 
 /// A list in a sentence, with what stands between its entries.
-struct Joined<'a, T>(&'a [T], &'a str);
+struct Joined<'a, T>(T, &'a str);
 
-impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
+impl<T: Copy + IntoIterator<Item: fmt::Display>> fmt::Display for Joined<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, item) in self.0.iter().enumerate() {
+        for (index, item) in self.0.into_iter().enumerate() {
             let separator = if index == 0 { "" } else { self.1 };
             write!(f, "{separator}{item}")?;
         }

@@ -42,9 +42,9 @@ impl Kept {
         self.of.keys()
     }
 
-    /// All addresses somebody keeps.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = &IpAddr> {
-        self.at.keys()
+    /// All addresses somebody keeps, and the first of those who do.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (IpAddr, &ServiceKey)> {
+        self.at.iter().filter_map(|(ip, services)| Some((*ip, services.first()?)))
     }
 
     /// What `service` keeps.

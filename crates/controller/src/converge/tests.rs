@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ferrolb_addr::Family;
-use ferrolb_ipam::{Pinning, Pool, Port, Protocol, Selector, ServiceKey};
+use ferrolb_ipam::{Owner, Pinning, Pool, Port, Protocol, Selector, ServiceKey};
 use ferrolb_model::{Ingress, ServiceAnnotations};
 use rstest::rstest;
 
@@ -324,13 +324,31 @@ fn e_18_a_second_family_is_added_when_the_pool_grows_it() {
     assert_eq!(decision.notes[0].message, "Assigned additional IP \"1000::\"");
 }
 
-#[test]
-fn the_address_of_a_node_is_given_on_request_with_a_warning() {
+#[rstest]
+#[case::node(Owner::Node, "NodeAddress", "1.2.3.0 is the address of node x; given")]
+#[case::routers(
+    Owner::SubnetRouters,
+    "NodeAddress",
+    "1.2.3.0 is what routers of the subnet of node x"
+)]
+#[case::station(
+    Owner::Station,
+    "AddressConflict",
+    "1.2.3.0 is refused by speakers, because station x"
+)]
+fn somebody_elses_address_is_given_on_request_with_a_warning(
+    #[case] owner: Owner,
+    #[case] reason: &str,
+    #[case] message: &str,
+) {
     let mut state = State::new(mk_pools());
-    state.allocator.set_reserved(["1.2.3.0".parse().unwrap()].into());
+    let address: IpAddr = "1.2.3.0".parse().unwrap();
+    state.allocator.set_reserved([(address, owner, "x")].into_iter().collect());
     let chosen = state.converge(&lb(V4)).addresses;
     assert_eq!(chosen, ["1.2.3.1".parse::<IpAddr>().unwrap()]);
     let decision = state.converge(&lb(V4).ann_ip("1.2.3.0"));
-    assert_eq!(decision.addresses, ["1.2.3.0".parse::<IpAddr>().unwrap()]);
-    assert!(decision.notes.iter().any(|note| note.reason == EventReason::NodeAddress));
+    assert_eq!(decision.addresses, [address]);
+    let told = decision.notes.iter().find(|note| note.reason.as_str() == reason);
+    assert!(told.is_some_and(|note| note.message.starts_with(message)), "{:?}", decision.notes);
+    assert!(!decision.moved);
 }

@@ -55,7 +55,7 @@ impl Ledger {
             }
             _ => {}
         }
-        if decision.notes.iter().any(|note| note.reason == EventReason::AddressConflict) {
+        if decision.moved {
             self.refusals.moved(key, self.now);
         }
         entry.tell(std::mem::take(&mut decision.notes), effects);

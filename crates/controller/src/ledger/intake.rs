@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use ferrolb_api::IPAddressPool;
-use ferrolb_ipam::{Pool, ServiceKey};
+use ferrolb_ipam::{Owner, Pool, ServiceKey};
 use ferrolb_model::{Config, Namespace};
 
 use super::{Effect, Entry, Ledger, WriteResult, set};
@@ -183,11 +183,20 @@ impl Ledger {
     /// Nobody is given an address that nodes answer to, that somebody keeps or that a station outside
     /// the cluster has, unless he asks for it.
     pub(super) fn reserve(&mut self) {
-        let nodes = || self.nodes.values().flatten().copied();
-        let routers = nodes().filter_map(subnet_routers);
-        let kept = self.kept.addresses().copied();
+        let mut reserved: Vec<(IpAddr, Owner, Arc<str>)> = Vec::new();
+        for (name, addresses) in &self.nodes {
+            let name: Arc<str> = name.as_str().into();
+            for ip in addresses {
+                reserved.push((*ip, Owner::Node, Arc::clone(&name)));
+                let routers = subnet_routers(*ip);
+                reserved.extend(routers.map(|ip| (ip, Owner::SubnetRouters, Arc::clone(&name))));
+            }
+        }
+        let kept = self.kept.addresses();
+        reserved.extend(kept.map(|(ip, key)| (ip, Owner::Service, key.to_string().into())));
         let avoided = self.refusals.avoided();
-        self.allocator.set_reserved(nodes().chain(routers).chain(kept).chain(avoided).collect());
+        reserved.extend(avoided.map(|(ip, station)| (ip, Owner::Station, station.into())));
+        self.allocator.set_reserved(reserved.into_iter().collect());
     }
 }
 

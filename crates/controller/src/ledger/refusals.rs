@@ -21,7 +21,8 @@ const MOVES: usize = 5;
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     of: HashMap<ServiceKey, BTreeMap<IpAddr, String>>,
-    avoided: BTreeMap<IpAddr, Duration>,
+    /// Until when an address is avoided, and the station that has it.
+    avoided: BTreeMap<IpAddr, (Duration, String)>,
     /// When each Service was given another address.
     moves: HashMap<ServiceKey, VecDeque<Duration>>,
 }
@@ -37,8 +38,8 @@ impl Refusals {
         if self.of(service).is_some_and(|known| *known == refused) {
             return false;
         }
-        for ip in refused.keys() {
-            self.avoided.insert(*ip, now + AVOIDED);
+        for (ip, station) in &refused {
+            self.avoided.insert(*ip, (now + AVOIDED, station.clone()));
         }
         let known = if refused.is_empty() {
             self.of.remove(service)
@@ -74,20 +75,20 @@ impl Refusals {
         self.moves.remove(service);
     }
 
-    /// Addresses that are avoided.
-    pub(super) fn avoided(&self) -> impl Iterator<Item = IpAddr> {
-        self.avoided.keys().copied()
+    /// Addresses that are avoided, and the stations that have them.
+    pub(super) fn avoided(&self) -> impl Iterator<Item = (IpAddr, &str)> {
+        self.avoided.iter().map(|(ip, (_, station))| (*ip, station.as_str()))
     }
 
     /// When the next of them is not avoided any more.
     pub(super) fn due(&self) -> Option<Duration> {
-        self.avoided.values().min().copied()
+        self.avoided.values().map(|(until, _)| *until).min()
     }
 
     /// Forgets those whose time is over. Whether there were some.
     pub(super) fn expire(&mut self, now: Duration) -> bool {
         let before = self.avoided.len();
-        self.avoided.retain(|_, until| now < *until);
+        self.avoided.retain(|_, (until, _)| now < *until);
         self.avoided.len() < before
     }
 }

@@ -84,7 +84,9 @@ async fn the_address_of_a_node_is_given_on_request_only() {
     world.expect_ips("web", &["192.0.2.1"]).await;
     world.service_with("fixed", json!({ "loadBalancerIP": "192.0.2.0" })).await;
     world.expect_ips("fixed", &["192.0.2.0"]).await;
-    assert_eq!(world.expect_event("fixed", "NodeAddress").await.0, "Warning");
+    let (kind, message, _) = world.expect_event("fixed", "NodeAddress").await;
+    assert_eq!(kind, "Warning");
+    assert!(message.starts_with("192.0.2.0 is the address of node node1;"), "{message}");
 }
 
 #[tokio::test]

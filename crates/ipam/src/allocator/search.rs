@@ -130,7 +130,7 @@ impl Allocator {
         }
         let ranges = || pool.ranges.iter().filter(move |range| range.family() == family);
         if stock.used.of(family) < size || terms.shareable() {
-            let acceptable = |ip| !pool.avoids(ip) && !self.reserved.contains(&ip);
+            let acceptable = |ip| !pool.avoids(ip) && !self.reserved.contains(ip);
             for range in ranges() {
                 let free = self.occupied.lowest_free(range, pool.avoid_buggy_ips);
                 // Only an address below the free one is worth sharing.
@@ -142,9 +142,8 @@ impl Allocator {
                 }
             }
         }
-        let nodes = ranges()
-            .any(|range| self.reserved.range(range.first()..=range.last()).next().is_some());
-        Err(Why::Full { family, size, nodes })
+        let others = ranges().flat_map(|range| self.reserved.owners_in(range)).collect();
+        Err(Why::Full { family, size, others })
     }
 }
 

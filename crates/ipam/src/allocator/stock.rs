@@ -1,7 +1,6 @@
 //! Pools in the allocator: what is kept beside each, and how a new set of pools takes over.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use ferrolb_addr::{AddrRange, Family};
 
@@ -9,6 +8,7 @@ use crate::counters::Counters;
 use crate::name::{PoolName, ServiceKey};
 use crate::numbering::Numbering;
 use crate::pool::Pool;
+use crate::reserved::Reserved;
 use crate::territory::Territory;
 
 use super::{Allocator, Moved, PoolsChange};
@@ -126,15 +126,15 @@ impl Allocator {
         self.settle(unsettled, changed)
     }
 
-    /// Replaces the set of addresses that are given only to who asks for them: those of nodes.
-    /// Who holds one keeps it.
-    pub fn set_reserved(&mut self, reserved: BTreeSet<IpAddr>) {
-        let before = std::mem::replace(&mut self.reserved, reserved);
-        for &ip in self.reserved.difference(&before) {
+    /// Replaces the set of addresses that are given only to who asks for them: they are
+    /// somebody else's. Who holds one keeps it.
+    pub fn set_reserved(&mut self, reserved: Reserved) {
+        let before = std::mem::replace(&mut self.reserved, reserved).addresses();
+        let after = self.reserved.addresses();
+        for &ip in after.difference(&before) {
             self.occupied.insert(ip);
         }
-        let freed: Vec<_> = before.difference(&self.reserved).copied().collect();
-        for ip in freed {
+        for &ip in before.difference(&after) {
             if self.holdings.holders(ip).next().is_none() {
                 self.occupied.remove(ip);
             }

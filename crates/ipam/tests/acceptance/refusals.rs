@@ -1,6 +1,6 @@
 //! What refusals say, word for word: events are told apart, and merged, by their text.
 
-use ferrolb_ipam::{Allocator, Pool};
+use ferrolb_ipam::{Allocator, Owner, Pool};
 use rstest::rstest;
 
 use crate::script::*;
@@ -50,15 +50,30 @@ fn no_address_names_each_pool_and_why() {
              its only IPv6 address is in use; {others}"
         )
     );
-    allocator.set_reserved(mk_ips(&["10.0.0.3"]).into_iter().collect());
-    assert_eq!(
-        sentence(&s("next").asks_pool(V4, "a"), &mut allocator),
-        "pool \"a\": all 4 IPv4 addresses are in use or somebody else's (nodes, other hosts)"
-    );
     allocator.set_pools(Vec::new());
     assert_eq!(
         sentence(&s("next").asks(V4), &mut allocator),
         "no available IPs: no address pool is configured"
+    );
+}
+
+#[rstest]
+#[case::nobody(&[], "")]
+#[case::node(&[("10.0.0.3", Owner::Node)], " or kept back (nodes' own)")]
+#[case::station(&[("10.0.0.3", Owner::Station)], " or kept back (other hosts')")]
+#[case::each_once(
+    &[("10.0.0.2", Owner::Station), ("10.0.0.3", Owner::Station), ("10.0.0.1", Owner::Node)],
+    " or kept back (nodes' own, other hosts')"
+)]
+#[case::keeper(&[("10.0.0.3", Owner::Service)], " or kept back (kept from an invalid pool)")]
+#[case::routers(&[("fd00::5", Owner::SubnetRouters)], "")]
+fn a_full_pool_tells_whose_the_rest_is(#[case] others: &[(&str, Owner)], #[case] expected: &str) {
+    let mut allocator = mk_full_allocator();
+    let entry = |(ip, owner): &(&str, Owner)| (ip.parse().unwrap(), *owner, "name");
+    allocator.set_reserved(others.iter().map(entry).collect());
+    assert_eq!(
+        sentence(&s("next").asks_pool(V4, "a"), &mut allocator),
+        format!("pool \"a\": all 4 IPv4 addresses are in use{expected}")
     );
 }
 

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use ferrolb_addr::Family;
 use ferrolb_ipam::{
-    Allocator, DualPolicy, Families, Pinning, Pool, PoolName, PoolsChange, Selector, ServiceKey,
+    Allocator, DualPolicy, Families, Owner, Pinning, Pool, PoolName, PoolsChange, Reserved,
+    Selector, ServiceKey,
 };
 use rstest::rstest;
 
@@ -153,12 +154,16 @@ fn a_pinning_without_conditions_is_for_everybody_and_first() {
     assert_eq!(s("s1").asks(V4).run(&mut allocator), Ok(mk_ips(&["10.0.0.9"])));
 }
 
+fn mk_reserved(owners: &[(IpAddr, Owner)]) -> Reserved {
+    owners.iter().map(|(ip, owner)| (*ip, *owner, "its name")).collect()
+}
+
 #[test]
 fn reserved_addresses_are_given_to_who_asks_for_them() {
     let node: IpAddr = "10.0.0.1".parse().unwrap();
     let mut allocator = mk_allocator(vec![mk_pool("p", &["10.0.0.1-10.0.0.2"])]);
-    allocator.set_reserved(BTreeSet::from([node]));
-    assert!(allocator.is_reserved(node));
+    allocator.set_reserved(mk_reserved(&[(node, Owner::Station), (node, Owner::Node)]));
+    assert_eq!(allocator.owner(node), Some((Owner::Node, "its name")));
     assert_eq!(s("s1").asks(V4).run(&mut allocator), Ok(mk_ips(&["10.0.0.2"])));
     assert_eq!(s("s2").asks(V4).run(&mut allocator), Err("NoAddressAvailable"));
     assert_eq!(s("s2").asks_pool(V4, "p").run(&mut allocator), Err("PoolExhausted"));
@@ -176,7 +181,7 @@ fn reserved_addresses_are_given_to_who_asks_for_them() {
     s("s3").leaves().run(&mut allocator).unwrap();
     assert_eq!(s("s4").asks(V4).run(&mut allocator), Err("NoAddressAvailable"));
     allocator.take_touched();
-    allocator.set_reserved(BTreeSet::new());
+    allocator.set_reserved(Reserved::default());
     assert!(allocator.take_touched().openings.contains("p"));
     assert_eq!(s("s4").asks(V4).run(&mut allocator), Ok(vec![node]));
 }
@@ -186,9 +191,9 @@ fn who_holds_an_address_that_becomes_reserved_keeps_it() {
     let node: IpAddr = "10.0.0.1".parse().unwrap();
     let mut allocator = mk_allocator(vec![mk_pool("p", &["10.0.0.1-10.0.0.2"])]);
     s("s1").asks(V4).run(&mut allocator).unwrap();
-    allocator.set_reserved(BTreeSet::from([node]));
+    allocator.set_reserved(mk_reserved(&[(node, Owner::Node)]));
     assert_eq!(s("s1").takes(&["10.0.0.1"]).run(&mut allocator), Ok(vec![node]));
-    allocator.set_reserved(BTreeSet::new());
+    allocator.set_reserved(Reserved::default());
     assert_eq!(s("s2").asks(V4).run(&mut allocator), Ok(mk_ips(&["10.0.0.2"])), "still held");
 }
 

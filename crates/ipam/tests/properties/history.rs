@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use ferrolb_addr::{AddrRange, Family, from_bits, to_bits};
 use ferrolb_ipam::{
-    Allocator, Assignment, DualPolicy, Families, Labels, Pinning, Pool, PoolName, PoolsChange,
-    Port, Refusal, Request, Selector, ServiceKey,
+    Allocator, Assignment, DualPolicy, Families, Labels, Owner, Pinning, Pool, PoolName,
+    PoolsChange, Port, Refusal, Request, Selector, ServiceKey,
 };
 use proptest::prelude::*;
 
@@ -70,7 +70,8 @@ pub(crate) fn run(allocator: &mut Allocator, command: &Command) -> Outcome {
     let result = match command {
         Command::SetPools(pools) => return Outcome::Changed(allocator.set_pools(pools.clone())),
         Command::SetReserved(ips) => {
-            allocator.set_reserved(ips.clone());
+            let owned = |ip: &IpAddr| (*ip, Owner::Node, "n1");
+            allocator.set_reserved(ips.iter().map(owned).collect());
             return Outcome::Done;
         }
         Command::Release(service) => return Outcome::Released(allocator.release(service)),

@@ -425,7 +425,7 @@ impl World {
             let held: Option<Vec<String>> =
                 held.map(|held| held.ips.iter().map(ToString::to_string).collect());
             let shown = shown(one);
-            if !ledger.kept.addresses().any(|ip| shown.contains(&ip.to_string())) {
+            if !ledger.kept.addresses().any(|(ip, _)| shown.contains(&ip.to_string())) {
                 assert_eq!(held.unwrap_or_default(), shown, "memory and status of {}", one.key);
             }
         }

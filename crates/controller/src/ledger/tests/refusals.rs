@@ -79,6 +79,21 @@ fn an_address_that_was_asked_for_stays_and_the_condition_says_who_has_it() {
 }
 
 #[test]
+fn who_asks_for_an_address_that_was_refused_to_another_is_told_who_has_it() {
+    let mut cluster = mk_cluster(&[("lan", &["192.0.2.0/31"])]);
+    cluster.created("web");
+    cluster.refuse("web", &["192.0.2.0"]);
+    cluster.refuse("web", &[]);
+    cluster.created("late");
+    let said = cluster.condition("late", ALLOCATED).unwrap();
+    assert!(said.message.ends_with("are in use or kept back (other hosts')"), "{}", said.message);
+    cluster.edit("asker", |service| service.load_balancer_ip = Some("192.0.2.0".to_owned()));
+    cluster.settle();
+    assert_eq!(cluster.status("asker"), ["192.0.2.0"]);
+    assert_eq!((cluster.count("AddressConflict"), cluster.count("NodeAddress")), (2, 0));
+}
+
+#[test]
 fn an_address_that_is_announced_stays() {
     let mut cluster = mk_cluster(&[("lan", &["192.0.2.0/30"])]);
     cluster.created("web");
