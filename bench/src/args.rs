@@ -77,6 +77,8 @@ pub(crate) enum Figure {
     Moves,
     /// Speakers stop hearing the owner, clients do not: time with two answerers
     Split,
+    /// The other implementation's speaker on one node, ours on two: do they agree, whoever dies?
+    Mixed,
     /// Service created: time until its status holds an address
     Create,
     /// 3,000 Services exist and the controller starts, beside a bare client; restarts

@@ -7,6 +7,7 @@ mod create;
 mod death;
 mod loss;
 mod memory;
+mod mixed;
 mod moves;
 mod rest;
 mod scale;
@@ -75,6 +76,12 @@ pub(crate) fn measure(args: &Args, subjects: &Subjects, report: &mut Report) -> 
     if args.wants(Figure::Split) {
         let runs = args.runs(5, 1);
         both("speakers deaf to the owner", true, &|subject| split::measure(subject, control, runs));
+    }
+    if args.wants(Figure::Mixed)
+        && let Some(peer) = &subjects.peer
+    {
+        let (subject, runs) = (peer.among_ours(mixed::THEIRS), args.runs(5, 1));
+        both("both kinds in one cluster", false, &|_| mixed::measure(&subject, control, runs));
     }
     if args.wants(Figure::Create) {
         let rounds = args.samples(100, 10);

@@ -42,7 +42,11 @@ pub(crate) fn all(args: &Args) -> Result<Subjects> {
             Some(Subject {
                 name: "peer",
                 options: Options {
-                    peer: Some(Peer { controller: controller.clone(), speaker: speaker.clone() }),
+                    peer: Some(Peer {
+                        controller: controller.clone(),
+                        speaker: speaker.clone(),
+                        only_on: None,
+                    }),
                     manifests: Manifests::parse(&texts.join("\n---\n"))?,
                     controller_flags: args.controller_flags.clone(),
                     speaker_flags: args.speaker_flags.clone(),
@@ -59,5 +63,13 @@ impl Subject {
     /// A lab for it with this API server.
     pub(crate) fn options(&self, control: &Control) -> Options {
         Options { control: control.clone(), ..self.options.clone() }
+    }
+
+    /// What is installed for this implementation, of which only the speaker on one node runs: the rest
+    /// is ours.
+    pub(crate) fn among_ours(&self, node: &str) -> Self {
+        let mut options = self.options.clone();
+        options.peer = options.peer.map(|peer| Peer { only_on: Some(node.to_owned()), ..peer });
+        Self { options, ..*self }
     }
 }

@@ -101,6 +101,9 @@ pub struct Peer {
     pub controller: PathBuf,
     /// In place of our `/speaker`.
     pub speaker: PathBuf,
+    /// The only node where its speaker runs; its controller runs nowhere then, as everything else is
+    /// ours. Everywhere and both, if there is none.
+    pub only_on: Option<String>,
 }
 
 /// A running lab.

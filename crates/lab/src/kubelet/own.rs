@@ -78,7 +78,7 @@ pub(super) fn start(
     let mut volumes = Volumes::of(container, &root, &scratch)?;
     volumes.mounted.iter_mut().try_for_each(|mounted| mounted.sync(&setting.api))?;
     let confinement = Confinement {
-        programs: programs(setting),
+        programs: programs(setting, node.name()),
         writable: volumes.empty,
         ..container.confinement(root.clone())
     };
@@ -134,13 +134,18 @@ fn empty(folder: &Path) -> Result<()> {
     }
 }
 
-/// What the image holds: the binary under each name it can be called by.
-fn programs(setting: &Setting) -> Vec<(std::path::PathBuf, String)> {
+/// What the image on a node holds: the binary under each name it can be called by.
+fn programs(setting: &Setting, node: &str) -> Vec<(std::path::PathBuf, String)> {
+    let own = &setting.program;
     let (controller, speaker) = match &setting.peer {
-        None => (&setting.program, &setting.program),
-        Some(peer) => (&peer.controller, &peer.speaker),
+        None => (own, own),
+        Some(peer) => match &peer.only_on {
+            None => (&peer.controller, &peer.speaker),
+            Some(place) if place == node => (own, &peer.speaker),
+            Some(_) => (own, own),
+        },
     };
-    let all = [(&setting.program, "/ferrolb"), (controller, "/controller"), (speaker, "/speaker")];
+    let all = [(own, "/ferrolb"), (controller, "/controller"), (speaker, "/speaker")];
     all.map(|(program, inside)| (program.clone(), inside.to_owned())).into()
 }
 
