@@ -191,6 +191,14 @@ impl Stage {
         name.ok_or_else(|| fail(format!("no {kind} of {component} is installed")))
     }
 
+    /// The Secret that speakers share, which manifests and chart call by different names.
+    pub(crate) fn members_secret(&self) -> Result<Value> {
+        let all = self.api().list("Secret", NAMESPACE, "")?;
+        let mut secrets = all.into_iter();
+        let secret = secrets.find(|secret| identity(secret).1.ends_with("memberlist"));
+        secret.ok_or_else(|| fail("there is no Secret of the speakers"))
+    }
+
     /// Restarts one of our processes and waits until all are ready.
     pub(crate) fn restart(&self, process: &str) -> Result<()> {
         self.lab.process(process)?.restart()?;

@@ -234,11 +234,9 @@ fn kinds(stage: &mut Stage) -> Result<()> {
 }
 
 fn secret(stage: &mut Stage) -> Result<()> {
-    let secrets = stage.api().list("Secret", NAMESPACE, "")?;
-    let mut names = secrets.iter().filter_map(|secret| secret["metadata"]["name"].as_str());
-    let name = names.find(|name| name.ends_with("memberlist")).unwrap_or_default();
+    let object = stage.members_secret()?;
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let secret = Ref::new("Secret", NAMESPACE, name);
-    let object = stage.api().get(secret)?.unwrap_or_default();
     let key = object["data"]["secretkey"].clone();
     // Only a key goes: without the Secret, speakers would not be started at all.
     let patch = |key: &Value| json!({ "data": { "secretkey": key, "other": "b3RoZXI=" } });

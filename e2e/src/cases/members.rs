@@ -67,8 +67,9 @@ fn upstream(stage: &mut Stage) -> Result<()> {
     stage.lab().speaker(&theirs)?.kill()?;
     wait_for_owners(stage, &owners, |owner, now| *owner != theirs || others.contains(now))?;
     let template = "go-template={{.data.secretkey | base64decode}}";
-    let secret =
-        stage.kubectl(&["get", "secret", "memberlist", "-n", NAMESPACE, "-o", template])?;
+    let object = stage.members_secret()?;
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let secret = stage.kubectl(&["get", "secret", name, "-n", NAMESPACE, "-o", template])?;
     let peer = Peer::start(stage.lab().host(&theirs)?, &secret)?;
     for node in &others {
         peer.tell(&format!("join {}", stage.lab().host(node)?.address(Lan::One, Family::V4)))?;
