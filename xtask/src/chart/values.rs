@@ -64,10 +64,16 @@ frr-k8s.prometheus.serviceMonitor.enabled networkpolicies.enabled networkpolicie
 ";
 
 /// Keys of ours, which values that were kept from MetalLB's chart lack.
-const OURS: [&str; 4] = [
+const OURS: [&str; 10] = [
     "/controller/replicas",
+    "/controller/openUnmatchedPools",
     "/speaker/bgpSecretNames",
     "/speaker/rememberState",
+    "/speaker/addressConflicts",
+    "/speaker/holdDown",
+    "/speaker/yieldWhenCordoned",
+    "/speaker/kubeProxyHealthPort",
+    "/speaker/kubeProxyPatience",
     "/prometheus/prometheusRule/servicesPending",
 ];
 
@@ -85,7 +91,7 @@ const UNKNOWN: [&str; 9] = [
 ];
 
 /// Values and a word of the refusal.
-const REFUSED: [(&str, &str); 9] = [
+const REFUSED: [(&str, &str); 11] = [
     ("{configInline: {peers: []}}", "resources of metallb.io"),
     ("{speaker: {memberlist: {enabled: false}, nodeSelector: {a: b}}}", "without membership"),
     (
@@ -98,6 +104,8 @@ const REFUSED: [(&str, &str); 9] = [
     ("{controller: {logLevel: loud}}", "/controller/logLevel"),
     ("{crds: {validationFailurePolicy: Perhaps}}", "/crds/validationFailurePolicy"),
     ("{speaker: {bgpDebounceTimeout: 0}}", "/speaker/bgpDebounceTimeout"),
+    ("{speaker: {addressConflicts: fight}}", "/speaker/addressConflicts"),
+    ("{speaker: {kubeProxyPatience: 10}}", "/speaker/kubeProxyPatience"),
 ];
 
 /// Values and the key that is named afterwards for having no effect.
