@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::event::{Event, WireAnswer};
+use crate::key::Key;
 use crate::lacks;
 use crate::node::NodeHash;
 use crate::own::{Drain, Lateness, Own};
@@ -176,6 +177,11 @@ impl Detector {
         if std::mem::replace(&mut self.own.preempting, preempting) != preempting {
             self.unjudged.get_or_insert(now);
         }
+    }
+
+    /// Signs and verifies by another key from now on.
+    pub fn set_key(&mut self, key: Key) {
+        self.config.key = key;
     }
 
     /// A datagram that arrived at `received` (the kernel's time, not the reader's). Judges nothing.

@@ -11,11 +11,13 @@ pub(crate) const TAG: usize = 16;
 const SIGN: &[u8] = b"ferrolb heartbeat 1";
 const COMPARE: &[u8] = b"ferrolb heartbeat 1 compare";
 
-/// Signs and verifies datagrams. Cheap to clone; never prints its bytes.
+/// Signs datagrams, and verifies what it or a key it accepts has signed. Cheap to clone; never prints
+/// its bytes.
 #[derive(Clone)]
 pub struct Key {
     sign: hmac::Key,
     compare: hmac::Key,
+    accepted: Vec<Key>,
 }
 
 /// An empty secret authenticates nobody.
@@ -31,7 +33,15 @@ impl Key {
             return Err(NoSecret);
         }
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(secret);
-        Ok(Self { sign: expand(&root, SIGN)?, compare: expand(&root, COMPARE)? })
+        let (sign, compare) = (expand(&root, SIGN)?, expand(&root, COMPARE)?);
+        Ok(Self { sign, compare, accepted: Vec::new() })
+    }
+
+    /// Verifies what `other` signs too, while a cluster changes its secret.
+    #[must_use]
+    pub fn accepting(mut self, other: &Self) -> Self {
+        self.accepted.push(other.clone());
+        self
     }
 
     pub(crate) fn tag(&self, text: &[u8]) -> [u8; TAG] {
@@ -43,6 +53,7 @@ impl Key {
     pub(crate) fn verify(&self, text: &[u8], tag: &[u8]) -> bool {
         let wanted = hmac::sign(&self.compare, &self.tag(text));
         hmac::verify(&self.compare, tag, wanted.as_ref()).is_ok()
+            || self.accepted.iter().any(|other| other.verify(text, tag))
     }
 }
 
@@ -80,6 +91,16 @@ mod tests {
         assert!(!key.verify(b"next", &tag));
         assert!(!key.verify(b"text", &tag[..15]));
         assert!(!Key::derive(b"Secret").unwrap().verify(b"text", &tag));
+    }
+
+    #[test]
+    fn a_key_verifies_what_it_accepts_and_signs_as_itself() {
+        let (old, new) = (Key::derive(b"old").unwrap(), Key::derive(b"new").unwrap());
+        let both = new.clone().accepting(&old);
+        assert!(both.verify(b"text", &old.tag(b"text")));
+        assert!(!both.verify(b"next", &old.tag(b"text")));
+        assert!(new.verify(b"text", &both.tag(b"text")));
+        assert!(!old.verify(b"text", &both.tag(b"text")));
     }
 
     #[test]

@@ -155,7 +155,8 @@ impl Members {
         listener.set_nonblocking(true).map_err(failed)?;
         let board = Board::new(secret.is_some());
         let name: Arc<str> = node.as_str().into();
-        let (source, heartbeat, keys) = if let Some(Secret { key, ring }) = secret {
+        let (source, heartbeat, keys, follow) = if let Some(secret) = secret {
+            let Secret { key, ring, follow } = secret;
             let bind = || TimestampedUdp::bind(address);
             let socket = open(given_up, bind, ferrolb_sys::Error::cause)?;
             let (others, queue) = mpsc::channel(QUEUE);
@@ -171,12 +172,12 @@ impl Members {
                 shared,
                 metrics,
             };
-            (source, Some(Heartbeat::start(parts)?), Some(ring))
+            (source, Some(Heartbeat::start(parts)?), Some(ring), follow)
         } else {
             let bind = || UdpSocket::bind(address);
             let socket = open(given_up, bind, |error| error).map_err(failed)?;
             socket.set_nonblocking(true).map_err(failed)?;
-            (Source::Socket(socket), None, None)
+            (Source::Socket(socket), None, None, None)
         };
         let joined = Joined::start(membership::Parts {
             config: ferrolb_swim_proto::Config {
@@ -191,6 +192,7 @@ impl Members {
             seed: join_seed,
             source,
             listener,
+            follow,
             board: board.clone(),
             heartbeat: heartbeat.as_ref().map(|heartbeat| heartbeat.line().clone()),
         })?;

@@ -13,7 +13,7 @@ use crate::config::{Config, ConfigError};
 use crate::event::{Event, Refusal};
 use crate::exchange::{Exchanges, StreamId};
 use crate::graves::Graves;
-use crate::key::Nonces;
+use crate::key::{Keyring, Nonces};
 use crate::node::{Member, Node, State, Versions};
 use crate::probe::{Probing, Relays};
 use crate::stats::Stats;
@@ -149,6 +149,11 @@ impl Membership {
             }
         }
         self.start_joins(now);
+    }
+
+    /// Seals and opens by other keys from now on.
+    pub fn set_keys(&mut self, keys: Keyring) {
+        self.envelope.keys = Some(keys);
     }
 
     /// Takes leave: tells every member and goes on gossiping until [`Event::Departed`].

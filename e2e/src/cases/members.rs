@@ -12,6 +12,7 @@ use ferrolb_lab::api::wait_until;
 use ferrolb_lab::plan::Lan;
 use ferrolb_lab::process::{Process, Spec};
 use ferrolb_lab::{Host, NAMESPACE, Result, fault};
+use serde_json::{Value, json};
 
 use super::case;
 use crate::manifest::{advertisement, pool, service};
@@ -28,6 +29,11 @@ pub(super) const CASES: &[Case] = &[
         "another_secret",
         "a speaker with another secret is refused, and the log names both",
         another_secret,
+    ),
+    case(
+        "rotated_secret",
+        "the speakers' secret is changed while they run, and nothing moves",
+        rotated_secret,
     ),
     case(
         "udp_blocked",
@@ -111,6 +117,49 @@ fn another_secret(stage: &mut Stage) -> Result<()> {
     peer.expect_members(std::slice::from_ref(theirs))?;
     drop(peer);
     stage.restart(&format!("speaker-{theirs}"))
+}
+
+/// The steps of docs/install.md.
+fn rotated_secret(stage: &mut Stage) -> Result<()> {
+    stage.apply(&pool("web", &["172.30.1.200-172.30.1.209"]))?;
+    stage.apply(&advertisement("all"))?;
+    stage.apply(&service("web"))?;
+    let address = stage.address("web")?;
+    let owner = stage.announced("web", Lan::One, address)?;
+    let template = "go-template={{.data.secretkey | base64decode}}";
+    let old = stage.kubectl(&["get", "secret", "memberlist", "-n", NAMESPACE, "-o", template])?;
+    let new: String = old.chars().rev().collect();
+
+    let steadiness = stage.steadiness(address)?;
+    for (current, next, accepted) in [(&old, Some(&new), 2), (&new, Some(&old), 2), (&new, None, 1)]
+    {
+        let speakers: Vec<String> =
+            stage.nodes().iter().map(|node| format!("speaker-{node}")).collect();
+        let written =
+            speakers.iter().map(|name| stage.written(name)).collect::<Result<Vec<_>>>()?;
+        let mut patch = json!({ "stringData": { "secretkey": current } });
+        match next {
+            Some(next) => patch["stringData"]["secretkey-next"] = json!(next),
+            None => patch["data"]["secretkey-next"] = Value::Null,
+        }
+        let patch = patch.to_string();
+        stage.kubectl(&["patch", "secret", "memberlist", "-n", NAMESPACE, "-p", &patch])?;
+        let accepted = format!("\"accepted\":{accepted}");
+        for (name, written) in speakers.iter().zip(written) {
+            stage.wait_for_line(name, written, &["secretChanged", &accepted])?;
+        }
+        thread::sleep(QUIET);
+    }
+    steadiness.expect_from(stage.lab().host(&owner)?)?;
+
+    // A process that knows nothing but the new one is taken in.
+    let another = stage.nodes().into_iter().find(|node| *node != owner);
+    let another = another.ok_or_else(|| fail("one node is not enough"))?;
+    let speaker = format!("speaker-{owner}");
+    let written = stage.written(&speaker)?;
+    stage.restart(&format!("speaker-{another}"))?;
+    stage.wait_for_line(&speaker, written, &["\"peerBack\"", &another])?;
+    stage.expect_owner(address, &owner)
 }
 
 fn blocked(stage: &mut Stage) -> Result<()> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ferrolb_heartbeat::{Config, Detector, Event, FIRST_BYTE, WireAnswer};
+use ferrolb_heartbeat::{Config, Detector, Event, FIRST_BYTE, Key, WireAnswer};
 use ferrolb_kube_rt::metrics::FailoverMetrics;
 use ferrolb_swim_proto::MAX_DATAGRAM;
 use ferrolb_sys::{TimestampedUdp, Waker, monotonic_now, wait};
@@ -47,6 +47,7 @@ struct Orders {
     preempting: Option<bool>,
     lacks: Option<BTreeSet<u64>>,
     settled: Option<u64>,
+    key: Option<Key>,
     drain: bool,
     stop: bool,
 }
@@ -121,6 +122,11 @@ impl Line {
     /// The view of this revision is acted on.
     pub(super) fn settled(&self, revision: u64) {
         self.order(|orders| orders.settled = Some(revision));
+    }
+
+    /// The speakers' secret is another one.
+    pub(super) fn set_key(&self, key: Key) {
+        self.order(|orders| orders.key = Some(key));
     }
 
     /// Hands over to those who send heartbeats.
@@ -201,6 +207,9 @@ impl Watcher {
             self.detector.set_peers(now, peers.keys().cloned());
             self.board.set_listed(&peers);
             self.addresses = peers;
+        }
+        if let Some(key) = orders.key {
+            self.detector.set_key(key);
         }
         if let Some(preempting) = orders.preempting {
             self.detector.set_preempting(now, preempting);

@@ -24,6 +24,7 @@ use super::board::{Board, Roll};
 use super::heartbeat::Line;
 use super::port::{Datagram, Port, Source};
 use super::roster::Roster;
+use super::secret::{Follow, Secret};
 use super::streams::{self, Ended, Guests};
 
 /// Time between two attempts to join the Pods that are no members.
@@ -66,6 +67,8 @@ pub(super) struct Parts {
     pub(super) seed: u64,
     pub(super) source: Source,
     pub(super) listener: TcpListener,
+    /// Without one, keys stay as they are.
+    pub(super) follow: Option<Follow>,
     pub(super) board: Board,
     /// None without heartbeats.
     pub(super) heartbeat: Option<Line>,
@@ -74,7 +77,7 @@ pub(super) struct Parts {
 impl Joined {
     /// Speaks as `config.name`; knows no seeds yet.
     pub(super) fn start(parts: Parts) -> Result<Self, MembersError> {
-        let Parts { mut config, seed, source, listener, board, heartbeat } = parts;
+        let Parts { mut config, seed, source, listener, follow, board, heartbeat } = parts;
         config.limits = Limits { stream_bytes: STREAM_BYTES, ..config.limits };
         config.incarnation = incarnation();
         let member = Membership::new(config.clone(), monotonic_now(), seed)?;
@@ -91,6 +94,9 @@ impl Joined {
             board,
             heartbeat,
             desk: Arc::clone(&desk),
+            look_at: follow.as_ref().map(|follow| monotonic_now() + follow.every),
+            follow,
+            unread: None,
             join_at: None,
             stale: true,
             listed: None,
@@ -164,6 +170,11 @@ struct Driver {
     board: Board,
     heartbeat: Option<Line>,
     desk: Arc<Desk>,
+    follow: Option<Follow>,
+    /// When to look at the secret again.
+    look_at: Option<Duration>,
+    /// Why the secret could not be followed, told once.
+    unread: Option<String>,
     /// When to join again.
     join_at: Option<Duration>,
     /// Peers and candidates are to be looked at.
@@ -230,6 +241,9 @@ impl Driver {
         if self.member.poll_timeout().is_some_and(|due| due <= now) {
             self.member.handle_timeout(now);
         }
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.follow_secret(now);
+        }
         if self.join_at.is_some_and(|at| at <= now) {
             self.join(now);
         }
@@ -246,7 +260,7 @@ impl Driver {
     }
 
     fn wake(&self) -> Option<Duration> {
-        let times = [self.member.poll_timeout(), self.roster.wake(), self.join_at];
+        let times = [self.member.poll_timeout(), self.roster.wake(), self.join_at, self.look_at];
         times.into_iter().flatten().min()
     }
 
@@ -268,6 +282,31 @@ impl Driver {
             self.member.leave(now);
         }
         wishes.stop
+    }
+
+    /// Goes by the secret as it is now; while it cannot be read or followed, as it was.
+    fn follow_secret(&mut self, now: Duration) {
+        let Some(follow) = &mut self.follow else { return };
+        self.look_at = Some(now + follow.every);
+        match follow.look() {
+            Ok(None) => self.unread = None,
+            Ok(Some(Secret { key, ring, follow })) => {
+                let accepted = follow.as_ref().map_or(1, Follow::accepted);
+                self.member.set_keys(ring);
+                if let Some(heartbeat) = &self.heartbeat {
+                    heartbeat.set_key(key);
+                }
+                (self.follow, self.unread) = (follow, None);
+                info!(event = "secretChanged", accepted, "the speakers' secret is another one");
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if self.unread.as_ref() != Some(&error) {
+                    warn!(event = "secretNotFollowed", error, "the secret stays what it was");
+                    self.unread = Some(error);
+                }
+            }
+        }
     }
 
     fn join(&mut self, now: Duration) {

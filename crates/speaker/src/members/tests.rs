@@ -28,6 +28,10 @@ struct Node {
 impl Node {
     /// Probes and gossips at a fifth of the default intervals.
     fn start(name: &str, ip: &str, secret: Option<&str>) -> Self {
+        Self::start_with(name, ip, secret.map(mk_secret))
+    }
+
+    fn start_with(name: &str, ip: &str, secret: Option<Secret>) -> Self {
         let address = mk_address(ip);
         let members = mk_start(name, address, secret, |tuning| {
             tuning.timing.probe_interval /= 5;
@@ -57,7 +61,7 @@ impl Node {
 fn mk_start(
     name: &str,
     address: SocketAddr,
-    secret: Option<&str>,
+    secret: Option<Secret>,
     change: impl FnOnce(&mut Tuning),
 ) -> Result<Members, MembersError> {
     let mut tuning = Tuning::load(false, "/nonexistent".as_ref()).unwrap();
@@ -65,13 +69,17 @@ fn mk_start(
     let setup = Setup {
         node: name.into(),
         address,
-        secret: secret.map(|secret| Secret::derive(secret.as_bytes()).unwrap()),
+        secret,
         tuning,
         hold_down: Duration::from_secs(5),
         seeds: [crate::run::random(), crate::run::random()],
         metrics: FailoverMetrics::register(&mut Registry::default()),
     };
     Members::start(setup, Shared::default())
+}
+
+fn mk_secret(content: &str) -> Secret {
+    Secret::derive(content.as_bytes()).unwrap()
 }
 
 fn names(view: &watch::Receiver<View>) -> Option<String> {
@@ -169,6 +177,41 @@ fn with_different_secrets_each_counts_on_itself_alone(
     assert_eq!((a.names().as_deref(), b.names().as_deref()), (Some("a"), Some("b")));
 }
 
+/// The steps that docs/install.md names, at each node at another time.
+#[test]
+fn a_secret_changes_while_all_see_each_other() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let write = |node: usize, current: &str, next: &str| {
+        std::fs::write(folders[node].path().join("secretkey-next"), next).unwrap();
+        std::fs::write(folders[node].path().join("secretkey"), current).unwrap();
+    };
+    let start = |node: usize, name: &str| {
+        write(node, "old", "");
+        let mut secret = load(Some(folders[node].path())).unwrap();
+        secret.follow.as_mut().unwrap().every = Duration::from_millis(20);
+        Node::start_with(name, &format!("127.1.19.{}", node + 1), Some(secret))
+    };
+    let (a, b) = (start(0, "a"), start(1, "b"));
+    a.list("a", &[("b", b.address)]);
+    b.list("b", &[("a", a.address)]);
+    a.wait("a b");
+    b.wait("a b");
+    for (current, next) in [("old", "new"), ("new", "old"), ("new", "")] {
+        for node in [0, 1] {
+            write(node, current, next);
+            // Longer than a silence that nobody notices; whoever hears nobody then stays alone.
+            thread::sleep(Duration::from_millis(1500));
+            a.wait("a b");
+            b.wait("a b");
+        }
+    }
+    let late = Node::start("c", "127.1.19.3", Some("new"));
+    late.list("c", &[("a", a.address)]);
+    for node in [&a, &b, &late] {
+        node.wait("a b c");
+    }
+}
+
 #[test]
 fn with_tcp_blocked_heartbeats_go_to_listed_pods() {
     let a = Node::start("a", "127.1.8.1", Some(SECRET));
@@ -180,7 +223,7 @@ fn with_tcp_blocked_heartbeats_go_to_listed_pods() {
     let heartbeat = Heartbeat::start(heartbeat::Parts {
         config: ferrolb_heartbeat::Config {
             name: "b".into(),
-            key: Secret::derive(SECRET.as_bytes()).unwrap().key,
+            key: mk_secret(SECRET).key,
             timing: Timing::DEFAULT,
         },
         socket: TimestampedUdp::bind(address).unwrap(),
@@ -270,7 +313,7 @@ async fn a_port_in_use_is_named(#[case] net: u8, #[case] tcp: bool, #[case] secr
     let address = mk_address(&format!("127.1.{net}.1"));
     let _stream = tcp.then(|| TcpListener::bind(address).unwrap());
     let _datagram = (!tcp).then(|| UdpSocket::bind(address).unwrap());
-    let error = mk_start("a", address, secret, |_| ()).err().unwrap().to_string();
+    let error = mk_start("a", address, secret.map(mk_secret), |_| ()).err().unwrap().to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }
 
@@ -291,13 +334,13 @@ fn both_halves_of_a_port_that_is_left_are_waited_for(
         thread::sleep(LOOK_AGAIN * 3);
         drop(datagram);
     });
-    assert!(mk_start("a", address, secret, |_| ()).is_ok());
+    assert!(mk_start("a", address, secret.map(mk_secret), |_| ()).is_ok());
     leaving.join().unwrap();
 }
 
 #[tokio::test]
 async fn intervals_that_cannot_work_are_named() {
-    let start = mk_start("a", mk_address("127.1.16.1"), Some(SECRET), |tuning| {
+    let start = mk_start("a", mk_address("127.1.16.1"), Some(mk_secret(SECRET)), |tuning| {
         tuning.timing.probe_interval = Duration::ZERO;
     });
     let error = start.err().unwrap().to_string();
