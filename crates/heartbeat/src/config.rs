@@ -12,7 +12,8 @@ pub struct Config {
     pub name: Arc<str>,
     /// What authenticates datagrams.
     pub key: Key,
-    /// Intervals and limits; nodes of one cluster should agree on them.
+    /// Intervals and limits. Each node goes by its own, and asks peers that beat too rarely for it; where
+    /// they differ, a death is not noticed by all at the same time.
     pub timing: Timing,
 }
 

@@ -35,6 +35,6 @@ pub use l2::exclusion::{Exclusion, ExclusionError};
 pub use members::{MembersError, SecretError, TuningError};
 pub use run::{Error, run};
 pub use settings::{
-    BgpEngine, BgpSettings, ConflictPolicy, EXCLUDED_INTERFACES_FILE, KubeProxySettings,
-    MEMBERSHIP_FILE, MembersSettings, Settings,
+    BgpEngine, BgpSettings, ConflictPolicy, EXCLUDED_INTERFACES_FILE, HeartbeatProfile,
+    KubeProxySettings, MEMBERSHIP_FILE, MembersSettings, Settings,
 };

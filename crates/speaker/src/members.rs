@@ -85,8 +85,8 @@ pub(crate) struct Setup {
     /// Without one, membership is in the clear and there are no heartbeats.
     pub(crate) secret: Option<Secret>,
     pub(crate) tuning: Tuning,
-    /// How long a node that was taken for dead stays out of elections.
-    pub(crate) hold_down: Duration,
+    /// Intervals and limits of heartbeats.
+    pub(crate) timing: Timing,
     /// No two lives of a node have the same.
     pub(crate) seeds: [u64; 2],
     pub(crate) metrics: FailoverMetrics,
@@ -146,7 +146,7 @@ fn open<T, E>(
 impl Members {
     /// Listens, and knows nobody yet.
     pub(crate) fn start(setup: Setup, shared: Shared) -> Result<Self, MembersError> {
-        let Setup { node, address, secret, tuning, hold_down, seeds, metrics } = setup;
+        let Setup { node, address, secret, tuning, timing, seeds, metrics } = setup;
         let [beat_seed, join_seed] = seeds;
         let failed = |source| MembersError::Listen { address, source };
         let given_up = monotonic_now() + LEAVE;
@@ -161,7 +161,6 @@ impl Members {
             let socket = open(given_up, bind, ferrolb_sys::Error::cause)?;
             let (others, queue) = mpsc::channel(QUEUE);
             let source = Source::Queue(queue, socket.sender());
-            let timing = Timing { hold_down, ..Timing::DEFAULT };
             let config = ferrolb_heartbeat::Config { name: name.clone(), key, timing };
             let parts = heartbeat::Parts {
                 config,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferrolb_api::names;
+use ferrolb_heartbeat::Timing;
 use ferrolb_kube_rt::events::Recorder;
 use ferrolb_kube_rt::metrics::{
     BfdMetrics, BgpMetrics, ClientMetrics, FailoverMetrics, ProcessFacts, RecallMetrics, Registry,
@@ -229,7 +230,7 @@ fn start_members(
         address: SocketAddr::new(address, settings.port),
         secret,
         tuning: Tuning::load(settings.wan, &settings.tuning)?,
-        hold_down,
+        timing: Timing { hold_down, ..settings.heartbeat.timing() },
         seeds: [random(), random()],
         metrics,
     };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferrolb_heartbeat::Timing;
 use ferrolb_ipam::NodeName;
 use ferrolb_kube_rt::admin::MetricsSettings;
 
@@ -90,4 +91,25 @@ pub struct MembersSettings {
     pub wan: bool,
     /// File that replaces both; it may be missing.
     pub tuning: PathBuf,
+    /// How soon silence counts.
+    pub heartbeat: HeartbeatProfile,
+}
+
+/// How soon a speaker that is not heard counts as silent. Speakers of one cluster may differ: each goes
+/// by its own, and one that expects more beats than it gets asks for them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HeartbeatProfile {
+    /// After half a second.
+    Default,
+    /// After an eighth of a second.
+    Fast,
+}
+
+impl HeartbeatProfile {
+    pub(crate) fn timing(self) -> Timing {
+        match self {
+            Self::Default => Timing::DEFAULT,
+            Self::Fast => Timing::FAST,
+        }
+    }
 }

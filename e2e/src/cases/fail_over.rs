@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = &[
     case("owner_dies_v4", "another node answers, the status object moves, and back", v4),
     case("owner_dies_v6", "the same over IPv6", v6),
     case("owner_loses_carrier", "the same when the link goes down", carrier),
+    case("owner_dies_fast", "the same with the fast profile", fast),
 ];
 
 /// The figure is a second; a loaded machine may take longer, a broken detector takes for ever.
@@ -32,6 +33,12 @@ fn v6(stage: &mut Stage) -> Result<()> {
 
 fn carrier(stage: &mut Stage) -> Result<()> {
     dies(stage, "IPv4", Cable::cut)
+}
+
+fn fast(stage: &mut Stage) -> Result<()> {
+    stage.with_flag("DaemonSet", "speaker", "--heartbeat-profile=fast", |stage| {
+        dies(stage, "IPv4", Cable::silence)
+    })
 }
 
 fn dies(stage: &Stage, family: &str, kill: fn(&Cable) -> Result<()>) -> Result<()> {

@@ -90,6 +90,12 @@ pub(crate) struct SpeakerArgs {
           value_parser = clap::value_parser!(u32).range(3_000..=600_000))]
     pub(crate) kube_proxy_patience: u32,
 
+    /// How soon silence counts: after 0.5 s, or after 0.12 s, which wants nodes whose speakers are never
+    /// short of processor time
+    #[arg(long, value_name = "PROFILE", env = "FERROLB_HEARTBEAT_PROFILE", value_enum,
+          default_value_t = HeartbeatProfile::Default)]
+    pub(crate) heartbeat_profile: HeartbeatProfile,
+
     /// Folder in which the speaker keeps what it knows, to announce from when it restarts while the API
     /// server is away; empty turns that off
     #[arg(
@@ -132,6 +138,24 @@ impl From<AddressConflicts> for ferrolb_speaker::ConflictPolicy {
             AddressConflicts::Off => Self::Off,
             AddressConflicts::Warn => Self::Warn,
             AddressConflicts::Refuse => Self::Refuse,
+        }
+    }
+}
+
+/// How soon a speaker that is not heard counts as silent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum HeartbeatProfile {
+    /// A heartbeat every 100 ms, silent after 500 ms
+    Default,
+    /// A heartbeat every 30 ms, silent after 120 ms
+    Fast,
+}
+
+impl From<HeartbeatProfile> for ferrolb_speaker::HeartbeatProfile {
+    fn from(profile: HeartbeatProfile) -> Self {
+        match profile {
+            HeartbeatProfile::Default => Self::Default,
+            HeartbeatProfile::Fast => Self::Fast,
         }
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test may")]
 
 mod lacks;
+mod mixed;
 mod ring;
 mod world;
 

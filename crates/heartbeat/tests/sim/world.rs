@@ -36,7 +36,8 @@ pub(crate) struct World {
     pub(crate) moves: usize,
     /// Whom the API lists; every node is told by `start` and `list`.
     pub(crate) members: BTreeSet<usize>,
-    timing: Timing,
+    /// Of each node.
+    timings: Vec<Timing>,
     seed: u64,
     rng: u64,
     queue: BinaryHeap<Reverse<(Duration, u64, usize, Arrival)>>,
@@ -78,7 +79,14 @@ enum Arrival {
 
 impl World {
     pub(crate) fn new(count: usize, timing: Timing, seed: u64) -> Self {
-        let mut world = Self::stopped(count, timing, seed);
+        Self::mixed(vec![timing; count], seed)
+    }
+
+    /// A cluster whose nodes go by timings of their own.
+    pub(crate) fn mixed(timings: Vec<Timing>, seed: u64) -> Self {
+        let count = timings.len();
+        let mut world = Self::stopped(count, Timing::DEFAULT, seed);
+        world.timings = timings;
         world.members = (0..count).collect();
         for index in 0..count {
             world.start(index);
@@ -100,7 +108,7 @@ impl World {
             dark: vec![(Duration::ZERO, None); SERVICES],
             moves: 0,
             members: BTreeSet::new(),
-            timing,
+            timings: vec![timing; count],
             seed,
             rng: seed,
             queue: BinaryHeap::new(),
@@ -144,7 +152,8 @@ impl World {
 
     pub(crate) fn start(&mut self, index: usize) {
         let key = Key::derive(b"secret").unwrap();
-        let config = Config { name: self.nodes[index].name.clone(), key, timing: self.timing };
+        let config =
+            Config { name: self.nodes[index].name.clone(), key, timing: self.timings[index] };
         let seed = self.random();
         let mut detector = Detector::new(config, self.now, seed);
         detector.set_peers(self.now, self.names(self.members.iter().copied()));
@@ -364,7 +373,7 @@ impl World {
             detector.handle_datagram(received, &bytes);
             if rejected(&detector) == before {
                 let (last, ended) = self.heard.entry((from, index)).or_default();
-                let long = received >= *last + self.timing.silence.saturating_sub(MS(20));
+                let long = received >= *last + self.timings[index].silence.saturating_sub(MS(20));
                 (*last, *ended) = (received, if long { received } else { *ended });
             }
         }
@@ -434,19 +443,20 @@ impl World {
                 let peer = place(peer);
                 self.judged.insert(peer);
                 let heard = |observer| self.heard.get(&(peer, observer)).copied();
-                let silent = |(last, _): (Duration, Duration)| {
-                    self.now + MS(20) >= last + self.timing.silence
+                let silence = |observer: usize| self.timings[observer].silence;
+                let silent = |observer, (last, _): (Duration, Duration)| {
+                    self.now + MS(20) >= last + silence(observer)
                 };
-                let accuser = heard(index).is_none_or(silent);
+                let accuser = heard(index).is_none_or(|heard| silent(index, heard));
                 assert!(accuser, "node-{index} heard node-{peer}: {}", self.story());
                 // A witness may have heard it while its word was on the way.
                 for witness in death.witnesses.iter().map(|name| place(name)) {
                     let witnessed = heard(witness)
-                        .is_none_or(|heard| silent(heard) || self.now <= heard.1 + MS(60));
+                        .is_none_or(|heard| silent(witness, heard) || self.now <= heard.1 + MS(60));
                     assert!(witnessed, "node-{witness} heard node-{peer}: {}", self.story());
                 }
                 let wire = self.acquittals.remove(&(index, peer));
-                let wire = wire.is_some_and(|at| at + self.timing.silence >= self.now);
+                let wire = wire.is_some_and(|at| at + silence(index) >= self.now);
                 assert!(!death.witnesses.is_empty() || wire, "one witness: {}", self.story());
             }
             _ => {}

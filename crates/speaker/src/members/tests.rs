@@ -71,7 +71,7 @@ fn mk_start(
         address,
         secret,
         tuning,
-        hold_down: Duration::from_secs(5),
+        timing: Timing::DEFAULT,
         seeds: [crate::run::random(), crate::run::random()],
         metrics: FailoverMetrics::register(&mut Registry::default()),
     };
