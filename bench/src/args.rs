@@ -63,6 +63,8 @@ pub(crate) enum Figure {
     Death,
     /// The same with 10 nodes
     DeathOfTen,
+    /// The same with speakers of the fast heartbeat profile; ours only
+    DeathFast,
     /// The owner's speaker is killed: time to a new client's first answer
     Crash,
     /// The owner loses its only link

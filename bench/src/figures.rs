@@ -44,15 +44,16 @@ pub(crate) fn measure(args: &Args, subjects: &Subjects, report: &mut Report) -> 
             report.add(ours, peer);
         };
     let runs = args.runs(20, 3);
-    if args.wants(Figure::Death) {
-        both("silent death of a node", true, &|subject| {
-            death::measure(subject, control, death::USUAL, runs)
-        });
-    }
-    if args.wants(Figure::DeathOfTen) {
-        both("silent death of one of ten nodes", true, &|subject| {
-            death::measure(subject, control, 10, runs)
-        });
+    for (figure, setting, with_peer) in [
+        (Figure::Death, death::Setting::Usual, true),
+        (Figure::DeathOfTen, death::Setting::OfTen, true),
+        (Figure::DeathFast, death::Setting::Fast, false),
+    ] {
+        if args.wants(figure) {
+            both(setting.title(), with_peer, &|subject| {
+                death::measure(subject, control, setting, runs)
+            });
+        }
     }
     for (figure, loss) in [
         (Figure::Crash, Loss::Crash),

@@ -16,7 +16,7 @@ use ferrolb_lab::probe::neighbour::Watch;
 use ferrolb_lab::probe::traffic::Traffic;
 use ferrolb_lab::report::{complain, line};
 use ferrolb_lab::scenario::demo;
-use ferrolb_lab::{Control, Result};
+use ferrolb_lab::{Control, Options, Result};
 use jiff::Timestamp;
 
 use crate::cluster::{Cluster, PATIENCE, broken};
@@ -24,15 +24,57 @@ use crate::report::{Limit, Measure};
 use crate::sample::Samples;
 use crate::subject::Subject;
 
-/// Nodes of a lab, if nothing else is said.
-pub(super) const USUAL: u8 = 3;
-
 const QUESTION_PERIOD: Duration = Duration::from_millis(10);
 const PROBES_PER_SECOND: u32 = 200;
 
 /// The time in which a node that came back should have its address again; how long that takes is not
 /// what is measured here.
 const RETURN: Duration = Duration::from_secs(30);
+
+/// In what cluster a node dies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Setting {
+    /// Three nodes.
+    Usual,
+    /// Ten nodes.
+    OfTen,
+    /// Three nodes whose speakers go by the fast profile.
+    Fast,
+}
+
+impl Setting {
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Usual => "silent death, 3 nodes",
+            Self::OfTen => "silent death, 10 nodes",
+            Self::Fast => "silent death, 3 nodes, fast profile",
+        }
+    }
+
+    fn command(self) -> &'static str {
+        match self {
+            Self::Usual => "death",
+            Self::OfTen => "death-of-ten",
+            Self::Fast => "death-fast",
+        }
+    }
+
+    /// The longest it may take, in milliseconds: the middle one, and any.
+    fn limits(self) -> (f64, f64) {
+        match self {
+            Self::Usual | Self::OfTen => (600.0, 1000.0),
+            Self::Fast => (200.0, 1000.0),
+        }
+    }
+
+    fn shape(self, options: &mut Options) {
+        match self {
+            Self::Usual => {}
+            Self::OfTen => options.nodes = 10,
+            Self::Fast => options.speaker_flags.push("--heartbeat-profile=fast".to_owned()),
+        }
+    }
+}
 
 /// Samples of one quantity each, in milliseconds.
 #[derive(Clone, Debug, Default)]
@@ -46,11 +88,11 @@ struct Deaths {
 pub(super) fn measure(
     subject: &Subject,
     control: &Control,
-    nodes: u8,
+    setting: Setting,
     runs: usize,
 ) -> Result<Vec<Measure>> {
-    let cluster =
-        Cluster::up_with(subject, control, |options| options.nodes = nodes)?.with_backends()?;
+    let cluster = Cluster::up_with(subject, control, |options| setting.shape(options))?;
+    let cluster = cluster.with_backends()?;
     let address = cluster.serve("death")?;
     let mut deaths = Deaths::default();
     for run in 1..=runs {
@@ -61,13 +103,13 @@ pub(super) fn measure(
             line(format_args!("   {run}/{runs}: {last:.0} ms"));
         }
     }
-    let command = if nodes == USUAL { "death" } else { "death-of-ten" };
     let of = |figure: &str, samples, percent| {
-        let figure = format!("silent death, {nodes} nodes: {figure}");
-        Measure::of(command, &figure, "ms", samples, percent)
+        let figure = format!("{}: {figure}", setting.title());
+        Measure::of(setting.command(), &figure, "ms", samples, percent)
     };
+    let (median, longest) = setting.limits();
     let mut measures = Vec::new();
-    for (percent, limit) in [(50, 600.0), (100, 1000.0)] {
+    for (percent, limit) in [(50, median), (100, longest)] {
         let limit = Limit::Value(limit);
         let new_client = of("new client's first ARP answer", &deaths.new_client, percent);
         let known_client = of("first UDP probe answered", &deaths.known_client, percent);

@@ -15,7 +15,7 @@ use ferrolb_lab::report::{complain, line};
 use ferrolb_lab::{Control, Host, NAMESPACE, Result};
 use serde_json::json;
 
-use crate::cluster::{Cluster, PATIENCE};
+use crate::cluster::{Cluster, PATIENCE, broken};
 use crate::report::{Limit, Measure};
 use crate::sample::Samples;
 use crate::subject::Subject;
@@ -111,11 +111,22 @@ pub(super) fn measure(
         cluster.lab.api().patch(advertisement, &interfaces)?;
     }
     let address = cluster.serve("loss")?;
-    let (mut samples, mut never) = (Samples::default(), 0);
-    for run in 1..=runs {
+    let (mut samples, mut never, mut rejected) = (Samples::default(), 0, 0);
+    for run in 1.. {
+        if samples.raw().len() == runs {
+            break;
+        }
         // Another phase of every period in the system each time.
         thread::sleep(Duration::from_millis(1000 + 37 * run as u64));
-        let time = one(&cluster, address, loss, run)?;
+        let Some(time) = one(&cluster, address, loss, run)? else {
+            line("   another node answered before anything happened: not counted");
+            rejected += 1;
+            if rejected > runs {
+                return Err(broken("the address has no owner that it keeps"));
+            }
+            continue;
+        };
+        let run = samples.raw().len() + 1;
         line(format_args!("   {run}/{runs}: {} ms", time.as_millis()));
         samples.push_millis(time);
         never += usize::from(time >= NEVER);
@@ -132,7 +143,9 @@ pub(super) fn measure(
     Ok(vec![of(50, median), of(100, longest)])
 }
 
-fn one(cluster: &Cluster, address: IpAddr, loss: Loss, run: usize) -> Result<Duration> {
+/// The time without an owner; none if another one answered too before anything happened, so that nobody
+/// can tell who took over.
+fn one(cluster: &Cluster, address: IpAddr, loss: Loss, run: usize) -> Result<Option<Duration>> {
     let (owner, mac) = cluster.wait_for_owner(address)?;
     let mut lost = vec![&owner];
     if loss == Loss::Pair {
@@ -152,6 +165,7 @@ fn one(cluster: &Cluster, address: IpAddr, loss: Loss, run: usize) -> Result<Dur
     });
     let heard = questions.stop()?;
     loss.undo(cluster, &lost)?;
+    let undisturbed = heard.answers().all(|answer| answer.at > begun || answer.mac == mac);
     let first = heard.answers().find(|answer| answer.at > begun && !macs.contains(&answer.mac));
     let time = match (first, taken) {
         (Some(first), _) => first.at.duration_since(begun),
@@ -170,5 +184,5 @@ fn one(cluster: &Cluster, address: IpAddr, loss: Loss, run: usize) -> Result<Dur
     }
     // Whoever announces anew repeats himself for a while; let it pass.
     thread::sleep(Duration::from_secs(2));
-    Ok(time)
+    Ok(undisturbed.then_some(time))
 }
