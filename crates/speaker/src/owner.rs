@@ -399,7 +399,8 @@ impl Owner {
         self.apply(Change::Config(Arc::clone(&self.config)));
         self.review_peers();
         self.health.stir();
-        info!(event = "configLoaded", stale = !self.config.problems.is_empty());
+        let stale = !self.config.problems.is_empty();
+        info!(event = "configLoaded", stale, "configuration taken over");
     }
 
     fn decide_due(&mut self) {

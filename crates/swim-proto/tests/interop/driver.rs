@@ -103,7 +103,7 @@ impl Ours {
 
     /// Waits for an event, however long ago it was.
     pub(crate) fn wait(&self, what: &str, seconds: f64, wanted: impl Fn(&Event) -> bool) {
-        let found = crate::within(seconds, || self.seen(&wanted));
+        let found = crate::peer::within(seconds, || self.seen(&wanted));
         assert!(found, "no {what}: {:?}", self.shared.events.lock().unwrap());
     }
 }

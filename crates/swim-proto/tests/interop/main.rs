@@ -12,6 +12,7 @@
 mod driver;
 mod peer;
 
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,21 +22,18 @@ use ferrolb_swim_proto::{
 use rstest::rstest;
 
 use crate::driver::Ours;
-use crate::peer::Peer;
+use crate::peer::{Peer, within};
 
 const SECRET: &str = "0123456789abcdefghijkl";
 
-/// Whether `done` comes true in time.
-fn within(seconds: f64, mut done: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs_f64(seconds);
-    loop {
-        if done() {
-            return true;
-        }
-        if Instant::now() > end {
-            return false;
-        }
-        thread::sleep(Duration::from_millis(5));
+impl Peer {
+    fn join(&mut self, seed: SocketAddr) {
+        self.tell(&format!("join {seed}"));
+    }
+
+    fn leave(&mut self) {
+        self.tell("leave");
+        self.wait("left", 2.0);
     }
 }
 
@@ -423,7 +421,7 @@ fn request_of(member: &mut Membership) -> Vec<u8> {
     }
 }
 
-fn exchange(to: std::net::SocketAddr, request: &[u8]) -> Vec<u8> {
+fn exchange(to: SocketAddr, request: &[u8]) -> Vec<u8> {
     use std::io::{Read, Write};
 
     let mut stream = std::net::TcpStream::connect(to).unwrap();

@@ -1,4 +1,4 @@
-//! A process on the real library.
+//! A process on the real library, as upstream's speaker uses it. Tests of the speaker have it too.
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// A running peer; it is killed when dropped.
 pub(crate) struct Peer {
@@ -59,15 +60,6 @@ impl Peer {
         Some(peer)
     }
 
-    pub(crate) fn join(&mut self, seed: SocketAddr) {
-        self.tell(&format!("join {seed}"));
-    }
-
-    pub(crate) fn leave(&mut self) {
-        self.tell("leave");
-        self.wait("left", 2.0);
-    }
-
     /// Names of its members, as it says now.
     pub(crate) fn names(&mut self) -> Vec<String> {
         let asked = self.lines.lock().unwrap().len();
@@ -76,7 +68,7 @@ impl Peer {
             let lines = self.lines.lock().unwrap();
             lines[asked..].iter().find(|line| line.starts_with("members ")).cloned()
         };
-        assert!(crate::within(2.0, || answer().is_some()), "no members");
+        assert!(within(10.0, || answer().is_some()), "no members");
         let answer = answer().unwrap();
         answer
             .split(' ')
@@ -92,15 +84,29 @@ impl Peer {
 
     pub(crate) fn wait(&self, text: &str, seconds: f64) -> String {
         assert!(
-            crate::within(seconds, || self.said(text).is_some()),
+            within(seconds, || self.said(text).is_some()),
             "no {text:?} in {:#?}",
             self.lines.lock().unwrap()
         );
         self.said(text).unwrap()
     }
 
-    fn tell(&mut self, line: &str) {
+    pub(crate) fn tell(&mut self, line: &str) {
         writeln!(self.input, "{line}").unwrap();
+    }
+}
+
+/// Whether `done` within so many seconds.
+pub(crate) fn within(seconds: f64, mut done: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + Duration::from_secs_f64(seconds);
+    loop {
+        if done() {
+            return true;
+        }
+        if Instant::now() > until {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
