@@ -24,6 +24,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::converge::Kept;
 
 mod agenda;
+mod backlog;
 mod claims;
 mod decision;
 mod delivery;
@@ -95,6 +96,8 @@ pub struct Ledger {
     round: u64,
     /// Services with a write under way.
     flying: HashSet<ServiceKey>,
+    /// Services of which is to be said later who announces them.
+    postponed: BTreeSet<ServiceKey>,
     exposure: Exposure,
     agenda: Agenda,
     /// Pools in which something became free since those that wait were last looked at.
@@ -127,6 +130,7 @@ impl Ledger {
             services: HashMap::new(),
             round: 0,
             flying: HashSet::new(),
+            postponed: BTreeSet::new(),
             exposure: Exposure::default(),
             agenda: Agenda::default(),
             openings: BTreeSet::new(),
@@ -196,7 +200,7 @@ impl Ledger {
                 Some(Turn::Holder | Turn::Mover) => self.agenda.pop(),
                 _ => self.next_waiter().map(|key| (Turn::Asker, key)).or_else(|| self.agenda.pop()),
             };
-            let Some((turn, key)) = next else {
+            let Some((turn, key)) = next.or_else(|| self.next_postponed()) else {
                 return (!effects.is_empty()).then_some(effects);
             };
             self.decide(turn, &key, &mut effects);

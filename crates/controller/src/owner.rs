@@ -107,13 +107,14 @@ impl Controller {
         let watches = Watches::start(&client, &duties.namespace, &client_metrics, &post, probes);
         let mut ledger = Ledger::new(duties.options.clone());
         ledger.stand_by();
+        let writes = Writes::new(client.clone(), duties.leadership.clone(), post.clone());
         Self {
             ledger,
             terms: 0,
             in_office: false,
             confirming: false,
-            writes: Writes::new(client.clone(), duties.leadership.clone(), post.clone()),
-            recorder: Recorder::new(client.clone(), names::CONTROLLER),
+            recorder: Recorder::behind(client.clone(), names::CONTROLLER, writes.places()),
+            writes,
             retirement: retirement::start(client.clone()),
             reports: PoolReports::default(),
             announcers: Announcers::default(),

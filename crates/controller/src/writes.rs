@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ferrolb_api::{IPAddressPool, IPAddressPoolStatus};
 use ferrolb_ipam::PoolName;
 use ferrolb_kube_rt::election::Leadership;
-use ferrolb_kube_rt::status::{Action, Outcome, Write, WriteError, Writer};
+use ferrolb_kube_rt::status::{Action, Outcome, Places, Write, WriteError, Writer};
 use ferrolb_kube_rt::{Post, Resource};
 use kube::Client;
 use parking_lot::Mutex;
@@ -80,6 +80,11 @@ impl Writes {
             action: Action::Patch { body: json!({ "status": status }), resource_version: None },
         };
         self.writer.submit(Target::Pool(pool), write);
+    }
+
+    /// Where others queue behind what is written.
+    pub(crate) fn places(&self) -> Places {
+        self.writer.places()
     }
 
     /// Waits until nothing is left to send.

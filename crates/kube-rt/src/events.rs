@@ -24,6 +24,7 @@ use crate::backoff::Backoff;
 use crate::clock::WallClock;
 use crate::inbox::{Inbox, Post, inbox};
 use crate::resource::Resource;
+use crate::status::Places;
 use crate::trouble::{Failure, Trouble};
 
 /// Events that may wait.
@@ -82,13 +83,29 @@ impl Recorder {
         Self::with_clock(client, component, WallClock::system())
     }
 
-    /// The same with another clock for the times that people read.
+    /// The same, but what waits for one of `places` already goes first: a status matters more than
+    /// what is told of it.
+    pub fn behind(client: Client, component: &'static str, places: Places) -> Self {
+        Self::start(client, component, WallClock::system(), Some(places))
+    }
+
+    /// The same as [`Self::new`] with another clock for the times that people read.
     pub fn with_clock(client: Client, component: &'static str, clock: WallClock) -> Self {
+        Self::start(client, component, clock, None)
+    }
+
+    fn start(
+        client: Client,
+        component: &'static str,
+        clock: WallClock,
+        places: Option<Places>,
+    ) -> Self {
         let (post, inbox) = inbox(QUEUE);
         let sender = Sender {
             client,
             component,
             clock,
+            places,
             named: i128::MIN,
             resource: Resource::of::<k8s_openapi::api::core::v1::Event>(),
             sent: Sent::default(),
@@ -156,6 +173,7 @@ struct Sender {
     client: Client,
     component: &'static str,
     clock: WallClock,
+    places: Option<Places>,
     /// The number in the newest name.
     named: i128,
     resource: Resource,
@@ -168,7 +186,13 @@ impl Sender {
         while let Some((note, object)) = inbox.recv().await {
             let mut backoff = Backoff::new();
             for attempt in 1..=ATTEMPTS {
-                match self.send(&note, &object).await {
+                let place = match &self.places {
+                    Some(places) => Some(places.take().await),
+                    None => None,
+                };
+                let sent = self.send(&note, &object).await;
+                drop(place);
+                match sent {
                     Ok(()) => {
                         self.said = None;
                         break;

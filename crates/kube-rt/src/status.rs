@@ -25,7 +25,7 @@ use kube::Client;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::backoff::Backoff;
@@ -112,6 +112,29 @@ pub struct Writer<K> {
     shared: Arc<Shared<K>>,
 }
 
+/// Room for so many requests at a time; who has waited longest is the next one.
+#[derive(Clone, Debug)]
+pub struct Places(Arc<Semaphore>);
+
+/// One of the [`Places`], until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Places {
+    /// So many.
+    pub fn new(count: usize) -> Self {
+        Self(Arc::new(Semaphore::new(count)))
+    }
+
+    /// Waits for a place.
+    pub async fn take(&self) -> Place {
+        // The semaphore is never closed.
+        Place { _permit: Arc::clone(&self.0).acquire_owned().await.ok() }
+    }
+}
+
 /// How long a request that is sent now may take; `None` if it must not be sent.
 type Guard = Box<dyn Fn() -> Option<Duration> + Send + Sync>;
 
@@ -121,7 +144,7 @@ struct Shared<K> {
     client: Client,
     report: Report<K>,
     guard: Guard,
-    places: Semaphore,
+    places: Places,
     /// A key is here while a task works for it; the value is a newer wish.
     slots: Mutex<HashMap<K, Option<Write>>>,
     emptied: Notify,
@@ -174,7 +197,7 @@ where
                 client,
                 report: Box::new(report),
                 guard: Box::new(|| Some(TIMEOUT)),
-                places: Semaphore::new(PARALLEL),
+                places: Places::new(PARALLEL),
                 slots: Mutex::default(),
                 emptied: Notify::new(),
                 update_only: Mutex::default(),
@@ -221,6 +244,11 @@ where
         tokio::spawn(work(Arc::clone(&self.shared), key, write));
     }
 
+    /// Where requests of others may queue behind the writes that are waiting already.
+    pub fn places(&self) -> Places {
+        self.shared.places.clone()
+    }
+
     /// Waits until nothing is left to send.
     pub async fn idle(&self) {
         loop {
@@ -243,8 +271,7 @@ async fn work<K: Clone + Eq + Hash>(shared: Arc<Shared<K>>, key: K, mut write: W
     let mut backoff = Backoff::new();
     loop {
         let sent = {
-            // The semaphore is never closed.
-            let _place = shared.places.acquire().await;
+            let _place = shared.places.take().await;
             if let Some(newer) = shared.newer(&key) {
                 write = newer;
             }

@@ -70,6 +70,7 @@ impl Ledger {
         let lacks = decision.standing.as_ref().filter(|standing| !standing.holds);
         self.pending.set(key, lacks.map(|standing| standing.reason.as_str()));
         let status = self.wanted(key, &decision, foreign).filter(|_| !never_ours);
+        let status = status.map(|status| self.addresses_first(key, status));
         let to_store =
             self.services.get_mut(key).is_some_and(|entry| status.is_some_and(|s| entry.plan(s)));
         let kept: &[IpAddr] =

@@ -30,6 +30,7 @@ impl Ledger {
         self.pending = Pending::default();
         self.openings.clear();
         self.flying.clear();
+        self.postponed.clear();
         self.alarms.clear();
         self.outbox.clear();
         self.configured = false;

@@ -63,6 +63,7 @@ impl Ledger {
         self.pending.set(key, None);
         self.voices.forget(key);
         self.refusals.forget(key);
+        self.postponed.remove(key);
         self.allocator.release(key).is_some() || kept || marked
     }
 

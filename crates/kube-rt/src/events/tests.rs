@@ -222,3 +222,23 @@ fn long_names_are_cut_at_a_character() {
     let name = event_name(&"ü".repeat(200), 0);
     assert!(name.len() <= 253 && name.ends_with(".0"), "{name}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_place_already_goes_first() {
+    let (client, mut script) = mk_script();
+    let places = Places::new(1);
+    let recorder = Recorder::behind(client, "metallb-controller", places.clone());
+    let under_way = places.take().await;
+    let waiting = tokio::spawn({
+        let places = places.clone();
+        async move { places.take().await }
+    });
+    tokio::task::yield_now().await;
+    recorder.record(&mk_service("web"), EventType::Normal, "IPAllocated", "Assigned");
+    let minute = Duration::from_mins(1);
+    assert!(timeout(minute, script.next()).await.is_err(), "the place is taken");
+    drop(under_way);
+    assert!(timeout(minute, script.next()).await.is_err(), "another one has waited longer");
+    drop(waiting.await.unwrap());
+    assert_eq!(script.next().await.line(), format!("POST {EVENTS}"));
+}

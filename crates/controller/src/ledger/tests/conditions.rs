@@ -48,6 +48,34 @@ fn the_condition_rides_with_the_address() {
 }
 
 #[test]
+fn addresses_are_written_before_it_is_said_who_announces_them() {
+    let mut cluster = Cluster::speaking(&[("lan", &["10.1.0.0/16"])]);
+    cluster.ledger.apply(Change::AnnouncedComplete);
+    cluster.edit("web", |_| {});
+    cluster.settle();
+    for n in 0..100 {
+        cluster.edit(&format!("s{n}"), |_| {});
+    }
+    let writes = cluster.work();
+    assert_eq!(writes.len(), 100);
+    cluster.report("web", &["n1 (layer2)"]);
+    cluster.ledger.tick(Duration::from_mins(1), Timestamp::UNIX_EPOCH);
+    assert_eq!(cluster.work(), [], "there is no room");
+    for write in &writes[..36] {
+        cluster.accept(write);
+        assert_eq!(cluster.work(), []);
+    }
+    cluster.accept(&writes[36]);
+    let said = cluster.work();
+    assert_eq!((said.len(), &*said[0].key.name, &said[0].balancer), (1, "web", &None));
+    for write in said.iter().chain(&writes[37..]) {
+        cluster.accept(write);
+    }
+    cluster.settle();
+    assert_eq!(cluster.condition("web", ANNOUNCED).unwrap().message, "by n1 (layer2)");
+}
+
+#[test]
 fn who_waits_is_told_which_pools_refused_and_why_once() {
     let mut cluster = Cluster::speaking(&[("lan", &["192.0.2.0/32"]), ("v6", &["2001:db8::/126"])]);
     cluster.tick(10);
