@@ -191,6 +191,15 @@ impl Stage {
         name.ok_or_else(|| fail(format!("no {kind} of {component} is installed")))
     }
 
+    /// What selects the Pods of a workload of ours, in kubectl's words.
+    pub(crate) fn own_selector(&self, kind: &str, component: &str) -> Result<String> {
+        let name = self.own_object(kind, component)?;
+        let object = self.api().get(Ref::new(kind, NAMESPACE, &name))?.unwrap_or_default();
+        let labels = object["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten();
+        let pairs = labels.filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
+        Ok(pairs.collect::<Vec<_>>().join(","))
+    }
+
     /// The Secret that speakers share, which manifests and chart call by different names.
     pub(crate) fn members_secret(&self) -> Result<Value> {
         let all = self.api().list("Secret", NAMESPACE, "")?;

@@ -184,7 +184,8 @@ fn replaced(stage: &mut Stage) -> Result<()> {
     let prefix = IpNet::from(service.ip());
     let before: Vec<_> = speakers(stage)?;
     let outcomes = probed(stage, service, || {
-        let words = ["delete", "pods", "-n", NAMESPACE, "-l", "component=speaker", "--wait=false"];
+        let selector = stage.own_selector("DaemonSet", "speaker")?;
+        let words = ["delete", "pods", "-n", NAMESPACE, "-l", &selector, "--wait=false"];
         stage.kubectl(&words)?;
         wait_until("every speaker is another one", PATIENCE * 2, || {
             let now = speakers(stage).unwrap_or_default();
