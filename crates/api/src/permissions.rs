@@ -304,7 +304,7 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Own,
         "ferrolb.io",
         &["bgpsessions"],
-        &["get", "list", "watch", "create", "patch", "delete"],
+        &["list", "watch", "create", "patch", "delete"],
         "its reports on BGP sessions",
     ),
     speaker(
@@ -315,16 +315,8 @@ pub const PERMISSIONS: &[Permission] = &[
         "the content of those reports",
     ),
     speaker(Scope::Own, CORE, &["pods"], FOLLOW, "its own Pod, and where the other speakers are"),
-    speaker(Scope::Own, CORE, &["secrets"], READ, "passwords of BGP sessions")
+    speaker(Scope::Own, CORE, &["secrets"], FOLLOW, "passwords of BGP sessions")
         .named(&[Name::BgpSecrets]),
-    speaker(
-        Scope::Own,
-        CORE,
-        &["configmaps"],
-        READ,
-        "the exclusion of interfaces and extra BGP settings",
-    )
-    .unless_used("both are mounted as files in every shipped manifest"),
     speaker(
         Scope::NodeLeases,
         "coordination.k8s.io",

@@ -152,7 +152,7 @@
   # its reports on BGP sessions
   - apiGroups: [ferrolb.io]
     resources: [bgpsessions]
-    verbs: [get, list, watch, create, patch, delete]
+    verbs: [list, watch, create, patch, delete]
   # the content of those reports
   - apiGroups: [ferrolb.io]
     resources: [bgpsessions/status]
@@ -167,11 +167,7 @@
     {{- with .Values.speaker.bgpSecretNames }}
     resourceNames: {{ toJson . }}
     {{- end }}
-    verbs: [get, list, watch]
-  # the exclusion of interfaces and extra BGP settings
-  - apiGroups: [""]
-    resources: [configmaps]
-    verbs: [get, list, watch]
+    verbs: [list, watch]
 {{- end }}
 {{- define "ferrolb.rules.speaker.nodeLeases" }}
   # which nodes live, where speakers cannot hear each other
