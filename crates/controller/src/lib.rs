@@ -15,6 +15,7 @@
 
 mod admission;
 mod announcers;
+mod configuration;
 mod converge;
 mod ledger;
 mod legacy;

@@ -1,6 +1,5 @@
 //! What reaches the owner task, and the watches it comes from.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,13 +8,12 @@ use ferrolb_kube_rt::metrics::ClientMetrics;
 use ferrolb_kube_rt::probes::Probes;
 use ferrolb_kube_rt::watch::{self, Update, Watch, WatchSpec, WatchState};
 use ferrolb_kube_rt::{ObjectKey, Post, rows};
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Node, Service};
 use kube::Client;
 use parking_lot::Mutex;
-use serde::de::DeserializeOwned;
 
 use crate::announcers::{self, Announcer};
+use crate::configuration::{self, Namespaced};
 use crate::ledger::{Change, WriteResult};
 use crate::row::Row;
 
@@ -54,27 +52,6 @@ pub(crate) enum Message {
     Written(WriteResult),
     /// A watch has said everything there is, or nothing is left to send.
     Synced,
-}
-
-/// A kind of object in a namespace that can be watched.
-trait Namespaced:
-    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + DeserializeOwned
-    + fmt::Debug
-    + Send
-    + 'static
-{
-}
-
-impl<K> Namespaced for K where
-    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + fmt::Debug
-        + Send
-        + 'static
-{
 }
 
 /// Names of the watches whose first list is waited for.
@@ -220,22 +197,15 @@ fn watch_configuration<K: Namespaced>(
     topic: fn(Arc<str>) -> Topic,
     change: fn(String, Option<Box<K>>) -> Change,
 ) -> Watch {
-    watch::spawn(
-        WatchSpec::<K>::namespaced(client.clone(), namespace).metrics(metrics),
-        |_, mut object: K| {
-            object.meta_mut().managed_fields = None;
-            Some(object)
-        },
-        post.clone(),
-        move |update| {
-            entry(
-                (name, 0),
-                update,
-                |key| topic(Arc::clone(&key.name)),
-                |key, object| change(key.name.to_string(), object.map(Box::new)),
-            )
-        },
-    )
+    let spec = WatchSpec::<K>::namespaced(client.clone(), namespace).metrics(metrics);
+    configuration::watch(spec, post.clone(), move |update| {
+        entry(
+            (name, 0),
+            update,
+            |key| topic(Arc::clone(&key.name)),
+            |key, object| change(key.name.to_string(), object.map(Box::new)),
+        )
+    })
 }
 
 fn watch_namespaces(

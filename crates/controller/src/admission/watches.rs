@@ -1,7 +1,6 @@
 //! The watches that keep the [`Store`], and the task between them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use ferrolb_api::{
@@ -12,13 +11,12 @@ use ferrolb_kube_rt::probes::Probes;
 use ferrolb_kube_rt::watch::{self, Update, Watch, WatchSpec};
 use ferrolb_kube_rt::{Inbox, ObjectKey, Post, inbox, rows};
 use ferrolb_model::{ConfigObjects, Node, Service};
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1 as core;
 use kube::Client;
-use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
 use super::Store;
+use crate::configuration::{self, Namespaced};
 
 /// Changes that wait to be taken in.
 const INBOX: usize = 1024;
@@ -98,33 +96,18 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn config<K>(
+    fn config<K: Namespaced>(
         &self,
         name: &'static str,
         map: fn(&mut ConfigObjects) -> &mut BTreeMap<String, K>,
-    ) -> Watch
-    where
-        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + fmt::Debug
-            + Send
-            + 'static,
-    {
-        watch::spawn(
-            WatchSpec::<K>::namespaced(self.client.clone(), self.namespace),
-            |_, mut object: K| {
-                object.meta_mut().managed_fields = None;
-                Some(object)
-            },
-            self.post.clone(),
-            move |update| {
-                entry(name, update, |key, object| {
-                    let key = key.name.to_string();
-                    Change::Config(Box::new(move |all| set(map(all), key, object)))
-                })
-            },
-        )
+    ) -> Watch {
+        let spec = WatchSpec::<K>::namespaced(self.client.clone(), self.namespace);
+        configuration::watch(spec, self.post.clone(), move |update| {
+            entry(name, update, |key, object| {
+                let key = key.name.to_string();
+                Change::Config(Box::new(move |all| set(map(all), key, object)))
+            })
+        })
     }
 
     fn nodes(&self) -> Watch {
