@@ -3,17 +3,20 @@
 //! its part is in the times.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use ferrolb_addr::Family;
-use ferrolb_api::IPAddressPool;
 use ferrolb_controller::{
     Balancer, Change, Effect, Ledger, Options, Row, StatusWrite, WriteResult,
 };
-use ferrolb_ipam::{Port, Protocol, ServiceKey};
-use ferrolb_model::{Ingress, IpFamilyPolicy, Namespace, Service, ServiceAnnotations};
+use ferrolb_ipam::ServiceKey;
+use ferrolb_model::Namespace;
 use serde_json::json;
+
+#[path = "../src/ledger/tests/objects.rs"]
+mod objects;
+
+use objects::{hold, mk_pool, mk_service};
 
 const CURVE: [usize; 3] = [100, 1_000, 10_000];
 
@@ -102,7 +105,9 @@ impl Cluster {
 
     fn create(&mut self, name: &str, pool: Option<&str>) {
         let key = ServiceKey::new("default", name);
-        self.rows.insert(key.clone(), Row::from(service(name, pool)));
+        let mut service = mk_service(name);
+        service.annotations.address_pool = pool.map(str::to_owned);
+        self.rows.insert(key.clone(), Row::from(service));
         self.show(&key);
         self.settle();
     }
@@ -115,17 +120,12 @@ impl Cluster {
     }
 
     fn pool(&mut self, name: &str, addresses: &str, team: Option<&str>) {
-        let selectors = team.map(|team| json!([{ "matchLabels": { "team": team } }]));
-        let pool: IPAddressPool = serde_json::from_value(json!({
-            "apiVersion": "metallb.io/v1beta1",
-            "kind": "IPAddressPool",
-            "metadata": { "name": name, "namespace": "metallb-system" },
-            "spec": {
-                "addresses": [addresses],
-                "serviceAllocation": selectors.map(|all| json!({ "namespaceSelectors": all })),
-            },
-        }))
-        .unwrap_or_else(|error| panic!("a pool: {error}"));
+        let mut pool = mk_pool(name, &[addresses]);
+        if let Some(team) = team {
+            let selectors = json!([{ "matchLabels": { "team": team } }]);
+            let allocation = serde_json::from_value(json!({ "namespaceSelectors": selectors }));
+            pool.spec.service_allocation = allocation.unwrap_or_else(|error| panic!("{error}"));
+        }
         self.ledger.apply(Change::Pool(name.to_owned(), Some(Box::new(pool))));
         self.settle();
     }
@@ -154,9 +154,7 @@ impl Cluster {
         self.version += 1;
         row.service.resource_version = self.version.to_string().into();
         if let Some(Balancer { addresses, pool }) = &write.balancer {
-            let ingress = |ip: &IpAddr| Ingress { ip: Some(ip.to_string()), hostname: None };
-            row.service.ingress = addresses.iter().map(ingress).collect();
-            row.service.annotations.allocated_from_pool = pool.as_ref().map(ToString::to_string);
+            hold(&mut row.service, addresses, pool.as_ref());
         }
         if let Some(conditions) = write.conditions {
             row.conditions = conditions;
@@ -181,27 +179,4 @@ fn range(size: usize) -> String {
     let first = u32::from(Ipv4Addr::new(10, 0, 0, 0));
     let last = first + u32::try_from(size).unwrap_or(u32::MAX - first) - 1;
     format!("{}-{}", Ipv4Addr::from(first), Ipv4Addr::from(last))
-}
-
-fn service(name: &str, pool: Option<&str>) -> Service {
-    Service {
-        key: ServiceKey::new("default", name),
-        uid: format!("uid-{name}").into(),
-        resource_version: "1".into(),
-        labels: BTreeMap::new(),
-        annotations: ServiceAnnotations {
-            address_pool: pool.map(str::to_owned),
-            ..ServiceAnnotations::default()
-        },
-        is_load_balancer: true,
-        class: None,
-        cluster_ips: vec!["10.96.0.1".to_owned()],
-        primary_family: Family::V4,
-        ip_family_policy: IpFamilyPolicy::SingleStack,
-        load_balancer_ip: None,
-        ports: vec![Port { protocol: Protocol::Tcp, number: 80 }],
-        local_traffic_only: false,
-        selector: BTreeMap::new(),
-        ingress: Vec::new(),
-    }
 }

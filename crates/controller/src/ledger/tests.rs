@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use ferrolb_addr::Family;
-use ferrolb_api::IPAddressPool;
-use ferrolb_ipam::{Port, Protocol};
-use ferrolb_model::{Ingress, IpFamilyPolicy, Service, ServiceAnnotations};
+use ferrolb_model::{Ingress, IpFamilyPolicy, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::*;
@@ -14,9 +12,12 @@ use crate::row::Row;
 mod conditions;
 mod histories;
 mod life;
+mod objects;
 mod refusals;
 mod replicas;
 mod work;
+
+use objects::{hold, mk_pool, mk_service};
 
 /// An API server that stores what it is told to write and shows it again.
 struct Cluster {
@@ -168,41 +169,9 @@ fn given(write: &StatusWrite) -> Vec<String> {
 
 fn store(service: &mut Service, write: &StatusWrite, version: u64) {
     if let Some(Balancer { addresses, pool }) = &write.balancer {
-        let ingress = |ip: &IpAddr| Ingress { ip: Some(ip.to_string()), hostname: None };
-        service.ingress = addresses.iter().map(ingress).collect();
-        service.annotations.allocated_from_pool = pool.as_ref().map(ToString::to_string);
+        hold(service, addresses, pool.as_ref());
     }
     service.resource_version = version.to_string().into();
-}
-
-fn mk_pool(name: &str, addresses: &[&str]) -> IPAddressPool {
-    serde_json::from_value(serde_json::json!({
-        "apiVersion": "metallb.io/v1beta1",
-        "kind": "IPAddressPool",
-        "metadata": { "name": name, "namespace": "metallb-system" },
-        "spec": { "addresses": addresses },
-    }))
-    .unwrap()
-}
-
-fn mk_service(name: &str) -> Service {
-    Service {
-        key: ServiceKey::new("default", name),
-        uid: format!("uid-{name}").into(),
-        resource_version: "1".into(),
-        labels: BTreeMap::new(),
-        annotations: ServiceAnnotations::default(),
-        is_load_balancer: true,
-        class: None,
-        cluster_ips: vec!["10.96.0.1".to_owned()],
-        primary_family: Family::V4,
-        ip_family_policy: IpFamilyPolicy::SingleStack,
-        load_balancer_ip: None,
-        ports: vec![Port { protocol: Protocol::Tcp, number: 80 }],
-        local_traffic_only: false,
-        selector: BTreeMap::new(),
-        ingress: Vec::new(),
-    }
 }
 
 #[test]
