@@ -1,5 +1,8 @@
 //! What a Service gets, and when.
 
+use std::net::Ipv4Addr;
+
+use ferrolb_controller::Options;
 use serde_json::json;
 
 use crate::world::World;
@@ -121,6 +124,33 @@ async fn a_restart_moves_nothing_and_writes_nothing() {
     world.expect_ips("x", &["192.0.2.2"]).await;
     world.service("new").await;
     world.expect_ips("new", &["192.0.2.0"]).await;
+}
+
+/// The new one comes first by name, and the lowest address is somebody's: whoever decided before all
+/// statuses were read would give it away. `KNOWN_SERVICES` says how many there are; `make soak` takes
+/// 10,000.
+#[tokio::test]
+async fn all_addresses_are_known_before_the_first_new_one_is_given() {
+    let known: u32 = std::env::var("KNOWN_SERVICES").map_or(1_000, |count| count.parse().unwrap());
+    let world = World::new().await;
+    let address = |n: u32| Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 1, 0, 0)) + n);
+    world.pool("lan", &[&format!("{}-{}", address(0), address(known))]).await;
+    let hands = (0..10).map(|hand| {
+        let world = &world;
+        async move {
+            for n in (hand..known).step_by(10) {
+                world.holder(&format!("s{n}"), "lan", address(n)).await;
+            }
+        }
+    });
+    futures::future::join_all(hands).await;
+    world.service("a-new-one").await;
+    world.server.reset_counts();
+    let options = Options { conditions: false, ..Options::default() };
+    let _controller = world.start_with(options, None);
+    world.expect_ips("a-new-one", &[&address(known).to_string()]).await;
+    world.quiet().await;
+    assert_eq!(world.server.count("patch", "services/status"), 1, "nobody else was touched");
 }
 
 #[tokio::test]

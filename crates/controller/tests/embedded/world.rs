@@ -1,5 +1,6 @@
 //! An API server, a controller on it, and the hands of a user.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ferrolb_api::IPAddressPool;
@@ -167,6 +168,16 @@ impl World {
         fields.extend(spec.as_object().unwrap().clone());
         let service: Service = serde_json::from_value(service).unwrap();
         self.services.create(&PostParams::default(), &service).await.unwrap();
+    }
+
+    /// A Service that has an address already.
+    pub(crate) async fn holder(&self, name: &str, pool: &str, address: Ipv4Addr) {
+        self.service(name).await;
+        let patch = Patch::Merge(json!({
+            "metadata": { "annotations": { "metallb.io/ip-allocated-from-pool": pool } },
+            "status": { "loadBalancer": { "ingress": [{ "ip": address }] } },
+        }));
+        self.services.patch_status(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
     pub(crate) async fn edit(&self, name: &str, patch: Value) {
