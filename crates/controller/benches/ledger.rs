@@ -10,7 +10,7 @@ use ferrolb_controller::{
     Balancer, Change, Effect, Ledger, Options, Row, StatusWrite, WriteResult,
 };
 use ferrolb_ipam::ServiceKey;
-use ferrolb_model::Namespace;
+use ferrolb_model::{Labels, Namespace};
 use serde_json::json;
 
 #[path = "../src/ledger/tests/objects.rs"]
@@ -132,7 +132,7 @@ impl Cluster {
 
     fn namespace(&mut self, number: usize, team: &str) {
         let name: Arc<str> = format!("ns{number}").into();
-        let labels = BTreeMap::from([("team".to_owned(), team.to_owned())]);
+        let labels = Labels::from([("team".to_owned(), team.to_owned())]);
         let namespace = Namespace { name: Arc::clone(&name), labels };
         self.ledger.apply(Change::Namespace(name, Some(namespace)));
         self.settle();

@@ -1,5 +1,7 @@
 //! What one address costs: in an empty pool, in a full one, and among many that are shared.
 
+use std::sync::LazyLock;
+
 use ferrolb_addr::Family;
 use ferrolb_ipam::{Allocator, Families, Labels, Pool, Port, Request, ServiceKey};
 
@@ -124,7 +126,7 @@ fn mk_services(count: usize) -> Vec<ServiceKey> {
 }
 
 fn request(service: &ServiceKey) -> Request<'_> {
-    static NO_LABELS: Labels = Labels::new();
+    static NO_LABELS: LazyLock<Labels> = LazyLock::new(Labels::new);
     static HTTP: [Port; 1] = [Port::tcp(80)];
     Request {
         service,

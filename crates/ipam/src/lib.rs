@@ -21,12 +21,13 @@
 //! | [`refusal`] | [`Refusal`], why it does not get it |
 //! | [`reserved`] | [`Reserved`], what is given only to who asks for it |
 //! | [`selector`] | [`Selector`], label selectors |
-//! | [`name`], [`port`], [`counters`] | small values shared with other rooms |
+//! | [`labels`], [`name`], [`port`], [`counters`] | small values shared with other rooms |
 
 pub mod allocator;
 pub mod counters;
 mod free;
 mod holdings;
+pub mod labels;
 pub mod name;
 mod numbering;
 pub mod pool;
@@ -39,6 +40,7 @@ mod territory;
 
 pub use allocator::{Allocator, Assignment, Moved, PoolsChange, Touched};
 pub use counters::Counters;
+pub use labels::Labels;
 pub use name::{NodeName, PoolName, ServiceKey};
 pub use pool::{Pinning, Pool};
 pub use port::{Port, Protocol};
@@ -46,6 +48,3 @@ pub use refusal::{Conflict, Excerpt, PoolRefusal, Refusal, Why};
 pub use request::{DualPolicy, Families, Request};
 pub use reserved::{Owner, Reserved};
 pub use selector::{Expression, Selector, SelectorError};
-
-/// Labels of any object.
-pub type Labels = std::collections::BTreeMap<String, String>;

@@ -20,6 +20,11 @@ macro_rules! name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// The name as text that is not copied.
+            pub fn shared(&self) -> Arc<str> {
+                Arc::clone(&self.0)
+            }
         }
 
         impl From<&str> for $name {
@@ -64,8 +69,8 @@ name! {
     NodeName
 }
 
-/// Namespace and name of a Service; prints as `namespace/name`.
-#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+/// Namespace and name of a Service; prints as `namespace/name`. The default comes before all others.
+#[derive(Clone, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ServiceKey {
     /// `metadata.namespace`.
     pub namespace: Arc<str>,

@@ -92,7 +92,7 @@ impl Condition {
     fn holds(&self, labels: &Labels) -> bool {
         let value = labels.get(&self.key);
         match &self.test {
-            Test::Equals(wanted) => value == Some(wanted),
+            Test::Equals(wanted) => value == Some(wanted.as_str()),
             Test::In(wanted) => value.is_some_and(|value| wanted.contains(value)),
             Test::NotIn(excluded) => value.is_none_or(|value| !excluded.contains(value)),
             Test::Exists => value.is_some(),

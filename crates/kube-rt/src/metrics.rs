@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ferrolb_sys::ProcessUsage;
 use prometheus_client::collector::Collector;
@@ -217,9 +218,9 @@ pub struct AnnouncedLabels {
     /// `namespace/name` of the Service.
     pub service: String,
     /// `layer2` or `bgp`.
-    pub protocol: String,
+    pub protocol: &'static str,
     /// This node.
-    pub node: String,
+    pub node: Arc<str>,
     /// The address.
     pub ip: String,
 }

@@ -40,7 +40,7 @@ pub fn service(key: &ObjectKey, object: core::Service) -> Option<rows::Service> 
         key: ServiceKey::new(Arc::clone(&key.namespace), Arc::clone(&key.name)),
         uid: text(meta.uid),
         resource_version: text(meta.resource_version),
-        labels: meta.labels.unwrap_or_default(),
+        labels: meta.labels.unwrap_or_default().into(),
         annotations: service_annotations(&meta.annotations.unwrap_or_default()),
         is_load_balancer: true,
         class: spec.load_balancer_class.map(Into::into),
@@ -57,7 +57,7 @@ pub fn service(key: &ObjectKey, object: core::Service) -> Option<rows::Service> 
         load_balancer_ip: spec.load_balancer_ip.filter(|ip| !ip.is_empty()),
         ports: spec.ports.unwrap_or_default().iter().filter_map(port).collect(),
         local_traffic_only: spec.external_traffic_policy.as_deref() == Some("Local"),
-        selector: spec.selector.unwrap_or_default(),
+        selector: spec.selector.unwrap_or_default().into(),
         ingress: ingress
             .into_iter()
             .map(|entry| rows::Ingress { ip: entry.ip, hostname: entry.hostname })
@@ -76,7 +76,7 @@ pub fn node(key: &ObjectKey, object: core::Node) -> Option<rows::Node> {
     let addresses = status.addresses.unwrap_or_default();
     Some(rows::Node {
         name: NodeName::new(Arc::clone(&key.name)),
-        labels: object.metadata.labels.unwrap_or_default(),
+        labels: object.metadata.labels.unwrap_or_default().into(),
         network_unavailable,
         addresses: addresses
             .iter()
@@ -90,7 +90,7 @@ pub fn node(key: &ObjectKey, object: core::Node) -> Option<rows::Node> {
 pub fn namespace(key: &ObjectKey, object: core::Namespace) -> Option<rows::Namespace> {
     Some(rows::Namespace {
         name: Arc::clone(&key.name),
-        labels: object.metadata.labels.unwrap_or_default(),
+        labels: object.metadata.labels.unwrap_or_default().into(),
     })
 }
 

@@ -209,7 +209,7 @@ impl Cluster {
 
     pub(crate) fn excluded(self, name: &str) -> Self {
         let label = crate::verdict::EXCLUDE_LABEL;
-        self.node(name, |node| node.labels.extend(mk_labels(&[(label, "")])))
+        self.node(name, |node| node.labels = mk_labels(&[("name", name), (label, "")]))
     }
 
     pub(crate) fn members(mut self, members: Members) -> Self {

@@ -3,15 +3,13 @@
 //! A row is what the index keeps, so its size is what a large cluster costs. Rows are made from
 //! API objects at the edge (`kube-rt`) and are never written back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ferrolb_addr::Family;
+pub use ferrolb_ipam::Labels;
 use ferrolb_ipam::{NodeName, Port, ServiceKey};
-
-/// Labels of any object.
-pub type Labels = BTreeMap<String, String>;
 
 /// A Service (core/v1), as far as allocation and announcement read it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -46,6 +44,35 @@ pub struct Service {
     pub selector: Labels,
     /// `status.loadBalancer.ingress[]`, in order.
     pub ingress: Vec<Ingress>,
+}
+
+impl Service {
+    /// Whether a decision about announcing it, or what is reported about that, cannot tell this row from
+    /// `other`.
+    pub fn is_announced_like(&self, other: &Self) -> bool {
+        let shares = |service: &Self| service.annotations.allow_shared_ip.is_some();
+        self.uid == other.uid
+            && self.is_load_balancer == other.is_load_balancer
+            && self.class == other.class
+            && self.ingress == other.ingress
+            && self.labels == other.labels
+            && self.local_traffic_only == other.local_traffic_only
+            && shares(self) == shares(other)
+    }
+
+    /// The row without what only allocation reads. A speaker keeps thousands of rows.
+    #[must_use]
+    pub fn without_wishes(self) -> Self {
+        let allow_shared_ip = self.annotations.allow_shared_ip.map(|_| String::new());
+        Self {
+            annotations: ServiceAnnotations { allow_shared_ip, ..ServiceAnnotations::default() },
+            cluster_ips: Vec::new(),
+            load_balancer_ip: None,
+            ports: Vec::new(),
+            selector: Labels::new(),
+            ..self
+        }
+    }
 }
 
 /// The annotations we read or writes on a Service. A value is present when its key is, even
@@ -108,7 +135,7 @@ pub struct Namespace {
 }
 
 /// Namespace and name of an `EndpointSlice`.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SliceKey {
     /// `metadata.namespace`.
     pub namespace: Arc<str>,
@@ -126,8 +153,8 @@ pub struct EndpointSlice {
     pub service: ServiceKey,
     /// Some endpoint can serve, wherever it is.
     pub can_serve: bool,
-    /// Nodes that hold at least one endpoint that can serve.
-    pub nodes: BTreeSet<NodeName>,
+    /// Nodes that hold at least one endpoint that can serve; sorted, each once.
+    pub nodes: Box<[NodeName]>,
 }
 
 /// A speaker Pod, as far as membership reads it.
@@ -169,12 +196,13 @@ impl EndpointSlice {
         service: ServiceKey,
         endpoints: impl IntoIterator<Item = Endpoint>,
     ) -> Self {
-        let mut slice = Self { key, service, can_serve: false, nodes: BTreeSet::new() };
+        let mut can_serve = false;
+        let mut nodes = BTreeSet::new();
         for endpoint in endpoints.into_iter().filter(Endpoint::can_serve) {
-            slice.can_serve = true;
-            slice.nodes.extend(endpoint.node);
+            can_serve = true;
+            nodes.extend(endpoint.node);
         }
-        slice
+        Self { key, service, can_serve, nodes: nodes.into_iter().collect() }
     }
 }
 

@@ -86,7 +86,7 @@ pub struct Revision {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     settings: Settings,
-    services: BTreeMap<ServiceKey, Entry>,
+    services: BTreeMap<ServiceKey, Box<Entry>>,
     endpoints: Endpoints,
     nodes: BTreeMap<NodeName, Node>,
     members: Members,
@@ -99,7 +99,7 @@ pub struct Snapshot {
     listings_of: BTreeMap<PoolName, Vec<usize>>,
     /// The BGP advertisements of `config` that list this node now.
     bgp_rules: BgpRules,
-    services_at: BTreeMap<IpAddr, BTreeSet<ServiceKey>>,
+    services_at: BTreeSet<(IpAddr, ServiceKey)>,
     services_of: BTreeMap<Option<PoolName>, BTreeSet<ServiceKey>>,
     verdicts: BTreeMap<ServiceKey, Verdict>,
     services_by_owner: BTreeMap<Option<NodeName>, BTreeSet<ServiceKey>>,
@@ -130,7 +130,7 @@ impl Snapshot {
             listings: Vec::new(),
             listings_of: BTreeMap::new(),
             bgp_rules: BgpRules::default(),
-            services_at: BTreeMap::new(),
+            services_at: BTreeSet::new(),
             services_of: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             services_by_owner: BTreeMap::new(),
@@ -244,7 +244,7 @@ impl Snapshot {
     }
 
     pub(crate) fn entry(&self, key: &ServiceKey) -> Option<&Entry> {
-        self.services.get(key)
+        self.services.get(key).map(|entry| &**entry)
     }
 
     pub(crate) fn endpoints(&self) -> &Endpoints {
@@ -269,23 +269,23 @@ impl Snapshot {
         }
         let entry = service.map(|service| Entry::new(service, &self.ranges));
         let touched = match (&old, &entry) {
-            (Some(old), Some(new)) => !same_inputs(&old.service, &new.service),
+            (Some(old), Some(new)) => !old.service.is_announced_like(&new.service),
             (None, None) => false,
             _ => true,
         };
         if let Some(entry) = entry {
             for address in entry.addresses.iter().flatten() {
-                file(&mut self.services_at, *address, &key);
+                self.services_at.insert((*address, key.clone()));
             }
             file(&mut self.services_of, entry.pool.clone(), &key);
-            self.services.insert(key.clone(), entry);
+            self.services.insert(key.clone(), Box::new(entry));
         }
         touched.then_some(key).into_iter().collect()
     }
 
     fn unfile_service(&mut self, key: &ServiceKey, entry: &Entry) {
         for address in entry.addresses.iter().flatten() {
-            unfile(&mut self.services_at, address, key);
+            self.services_at.remove(&(*address, key.clone()));
         }
         unfile(&mut self.services_of, &entry.pool, key);
     }
@@ -383,9 +383,8 @@ impl Snapshot {
         let candidates: BTreeSet<ServiceKey> = ranges
             .difference(&self.ranges)
             .into_iter()
-            .flat_map(|(range, _)| self.services_at.range(range.first()..=range.last()))
-            .flat_map(|(_, keys)| keys)
-            .cloned()
+            .flat_map(|(range, _)| self.services_within(range.first(), range.last()))
+            .map(|(_, key)| key.clone())
             .collect();
         let mut moved = BTreeSet::new();
         for key in candidates {
@@ -400,6 +399,16 @@ impl Snapshot {
         }
         self.ranges = ranges;
         moved
+    }
+
+    /// The Services at addresses from `first` to `last`, by address.
+    fn services_within(
+        &self,
+        first: IpAddr,
+        last: IpAddr,
+    ) -> impl Iterator<Item = &(IpAddr, ServiceKey)> {
+        let places = self.services_at.range((first, ServiceKey::default())..);
+        places.take_while(move |(address, _)| *address <= last)
     }
 
     /// Takes over the advertisements. Returns the Services of pools they now treat otherwise.
@@ -454,17 +463,6 @@ impl Entry {
 
 fn pool_of(ranges: &RangeTable, addresses: &Result<Vec<IpAddr>, String>) -> Option<PoolName> {
     ranges.pool_of(addresses.as_deref().unwrap_or_default()).cloned()
-}
-
-/// Whether a decision, or what is reported about it, cannot tell `one` from `other`.
-fn same_inputs(one: &Service, other: &Service) -> bool {
-    one.uid == other.uid
-        && one.is_load_balancer == other.is_load_balancer
-        && one.class == other.class
-        && one.ingress == other.ingress
-        && one.labels == other.labels
-        && one.local_traffic_only == other.local_traffic_only
-        && one.annotations.allow_shared_ip.is_some() == other.annotations.allow_shared_ip.is_some()
 }
 
 fn file<K: Ord>(index: &mut BTreeMap<K, BTreeSet<ServiceKey>>, place: K, key: &ServiceKey) {

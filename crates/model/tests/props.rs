@@ -24,7 +24,6 @@ const ADDRESSES: [&str; 7] =
     ["10.0.0.1", "10.0.0.200", "10.0.1.1", "2001:db8::1", "2001:db8::2", "10.9.9.9", "nonsense"];
 
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "few, and short-lived")]
 enum Event {
     Change(Change),
     Config(ConfigObjects),
@@ -149,7 +148,7 @@ fn node() -> impl Strategy<Value = Change> {
         let row = row.map(|(zone, unrelated, [excluded, network_unavailable])| {
             let mut labels = labels(&[("zone", zone), ("unrelated", unrelated)]);
             if excluded {
-                labels.insert(EXCLUDE_LABEL.to_owned(), String::new());
+                labels.extend([(EXCLUDE_LABEL.to_owned(), String::new())]);
             }
             let addresses = BTreeSet::<IpAddr>::new();
             Node { name: name.into(), labels, network_unavailable, addresses }

@@ -13,7 +13,7 @@ use ferrolb_model::{Announcement, Interfaces};
 #[derive(Debug, Default)]
 pub(crate) struct Announced {
     services: BTreeMap<ServiceKey, Announcement>,
-    addresses: BTreeMap<IpAddr, BTreeMap<ServiceKey, Interfaces>>,
+    addresses: BTreeMap<(IpAddr, ServiceKey), Interfaces>,
 }
 
 /// An address whose answering changes.
@@ -42,14 +42,11 @@ impl Announced {
         for ip in touched {
             let before = self.interfaces(ip);
             let wanted = new.into_iter().flat_map(|a| &a.addresses).find(|(other, _)| *other == ip);
-            let announcers = self.addresses.entry(ip).or_default();
+            let place = (ip, key.clone());
             match wanted {
-                Some((_, interfaces)) => announcers.insert(key.clone(), interfaces.clone()),
-                None => announcers.remove(key),
+                Some((_, interfaces)) => self.addresses.insert(place, interfaces.clone()),
+                None => self.addresses.remove(&place),
             };
-            if announcers.is_empty() {
-                self.addresses.remove(&ip);
-            }
             match (before, self.interfaces(ip)) {
                 (before, after) if before == after => {}
                 (_, Some(interfaces)) => answers.push(Answer::On(ip, interfaces)),
@@ -66,14 +63,19 @@ impl Announced {
 
     /// The Services for which this node answers at `ip`.
     pub(crate) fn services_at(&self, ip: IpAddr) -> impl Iterator<Item = &ServiceKey> {
-        self.addresses.get(&ip).into_iter().flat_map(BTreeMap::keys)
+        self.announcers(ip).map(|(service, _)| service)
     }
 
     /// Where this node answers for `ip`, if it does.
     pub(crate) fn interfaces(&self, ip: IpAddr) -> Option<Interfaces> {
-        let mut interfaces = self.addresses.get(&ip)?.values();
+        let mut interfaces = self.announcers(ip).map(|(_, interfaces)| interfaces);
         let first = interfaces.next()?.clone();
         Some(interfaces.fold(first, Interfaces::union))
+    }
+
+    fn announcers(&self, ip: IpAddr) -> impl Iterator<Item = (&ServiceKey, &Interfaces)> {
+        let all = self.addresses.range((ip, ServiceKey::default())..);
+        all.take_while(move |((at, _), _)| *at == ip).map(|((_, key), on)| (key, on))
     }
 }
 

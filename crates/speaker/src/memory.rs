@@ -8,6 +8,9 @@
 //!
 //! Only what Layer 2 is decided by. Whether this node owns anything is not in it: membership says so.
 //!
+//! All is written anew when something of it changed, as seldom as that costs next to nothing
+//! ([`crate::owner::Recall`]).
+//!
 //! Nothing is synced to the disk: the file is worth something for as long as this kernel runs, because
 //! after a reboot kube-proxy has no rules yet. The checksum finds what was cut short all the same.
 
@@ -17,8 +20,10 @@ mod facts;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use ferrolb_ipam::NodeName;
 use jiff::Timestamp;
@@ -68,6 +73,8 @@ pub(crate) struct Place {
 /// Writes what is known; the thread ends with it.
 pub(crate) struct Keeper {
     orders: Option<mpsc::Sender<Facts>>,
+    /// How long the last of it took, in microseconds.
+    took: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -150,11 +157,20 @@ impl Keeper {
     /// Keeps what it is given in `place`.
     pub(crate) fn start(place: Place) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel::<Facts>();
+        let took = Arc::<AtomicU64>::default();
         let thread = std::thread::Builder::new()
             .name("memory".to_owned())
             .stack_size(256 * 1024)
-            .spawn(move || keep(&place, &inbox))?;
-        Ok(Self { orders: Some(orders), thread: Some(thread) })
+            .spawn({
+            let took = Arc::clone(&took);
+            move || keep(&place, &inbox, &took)
+        })?;
+        Ok(Self { orders: Some(orders), took, thread: Some(thread) })
+    }
+
+    /// How long it took to write down what was given last, as far as is known.
+    pub(crate) fn took(&self) -> Duration {
+        Duration::from_micros(self.took.load(Ordering::Relaxed))
     }
 
     /// This is what is known now. Does not wait.
@@ -176,13 +192,17 @@ impl Drop for Keeper {
     }
 }
 
-fn keep(place: &Place, inbox: &mpsc::Receiver<Facts>) {
+fn keep(place: &Place, inbox: &mpsc::Receiver<Facts>, took: &AtomicU64) {
     let mut stored = String::new();
     let mut failed = false;
     while let Ok(facts) = inbox.recv() {
         // Only the newest counts.
         let facts = inbox.try_iter().last().unwrap_or(facts);
-        match place.keep(&facts, &mut stored) {
+        let begun = Instant::now();
+        let kept = place.keep(&facts, &mut stored);
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        took.store(micros, Ordering::Relaxed);
+        match kept {
             Ok(()) => failed = false,
             Err(error) if failed => debug!(op = "remember", %error),
             Err(error) => {

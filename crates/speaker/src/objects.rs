@@ -168,7 +168,7 @@ pub(crate) struct Reconciler<K: Kind> {
     wanted: BTreeMap<K::Key, K::Content>,
     /// What exists, by name of object.
     rows: BTreeMap<Arc<str>, Row<K>>,
-    by_key: BTreeMap<K::Key, BTreeSet<Arc<str>>>,
+    by_key: BTreeSet<(K::Key, Arc<str>)>,
     /// Objects with a write under way.
     busy: BTreeMap<Arc<str>, Doing<K>>,
     /// The watch has listed what there is.
@@ -183,7 +183,7 @@ impl<K: Kind> Reconciler<K> {
             owner: None,
             wanted: BTreeMap::new(),
             rows: BTreeMap::new(),
-            by_key: BTreeMap::new(),
+            by_key: BTreeSet::new(),
             busy: BTreeMap::new(),
             listed: false,
         }
@@ -201,7 +201,7 @@ impl<K: Kind> Reconciler<K> {
     /// Returns the keys to reconcile.
     pub(crate) fn set_listed(&mut self) -> BTreeSet<K::Key> {
         self.listed = true;
-        self.wanted.keys().chain(self.by_key.keys()).cloned().collect()
+        self.wanted.keys().chain(self.by_key.iter().map(|(key, _)| key)).cloned().collect()
     }
 
     /// This node says this about `key`, or nothing. Whether that is news.
@@ -231,18 +231,28 @@ impl<K: Kind> Reconciler<K> {
     }
 
     fn store(&mut self, name: &Arc<str>, row: Option<Row<K>>) {
-        if let Some(old) = self.rows.remove(name)
-            && let Some(names) = self.by_key.get_mut(&old.key)
-        {
-            names.remove(name);
-            if names.is_empty() {
-                self.by_key.remove(&old.key);
-            }
+        if let Some(old) = self.rows.remove(name) {
+            self.by_key.remove(&(old.key, Arc::clone(name)));
         }
         if let Some(row) = row {
-            self.by_key.entry(row.key.clone()).or_default().insert(Arc::clone(name));
+            let row = self.shared(row);
+            self.by_key.insert((row.key.clone(), Arc::clone(name)));
             self.rows.insert(Arc::clone(name), row);
         }
+    }
+
+    /// The same row, with names from here and no copies of its own.
+    fn shared(&self, mut row: Row<K>) -> Row<K> {
+        if let Some((key, _)) = self.wanted.get_key_value(&row.key) {
+            row.key = key.clone();
+        }
+        if *row.node == *self.node.as_str() {
+            row.node = self.node.shared();
+        }
+        if let Some(pod) = self.owner.as_ref().filter(|pod| pod.uid == row.owner) {
+            row.owner = Arc::clone(&pod.uid);
+        }
+        row
     }
 
     /// The write of an object ended.
@@ -272,7 +282,7 @@ impl<K: Kind> Reconciler<K> {
         if !self.listed {
             return Vec::new();
         }
-        let existing: Vec<Arc<str>> = self.by_key.get(key).into_iter().flatten().cloned().collect();
+        let existing: Vec<Arc<str>> = self.about(key).cloned().collect();
         let mut steps: Vec<(Arc<str>, Action, Doing<K>)> = Vec::new();
         match self.wanted.get(key) {
             None => {
@@ -299,6 +309,12 @@ impl<K: Kind> Reconciler<K> {
         actions
     }
 
+    /// The names of the objects about `key`.
+    fn about(&self, key: &K::Key) -> impl Iterator<Item = &Arc<str>> {
+        let names = self.by_key.range((key.clone(), Arc::default())..);
+        names.take_while(move |(of, _)| of == key).map(|(_, name)| name)
+    }
+
     /// The next step towards the object about `key`, of which this node has `kept`.
     fn step(
         &self,
@@ -310,7 +326,7 @@ impl<K: Kind> Reconciler<K> {
         let Some((name, row)) = kept.and_then(|name| self.rows.get_key_value(&name)) else {
             let row = Row {
                 key: key.clone(),
-                node: self.node.as_str().into(),
+                node: self.node.shared(),
                 content: None,
                 owner,
                 version: Arc::default(),

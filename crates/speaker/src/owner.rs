@@ -205,7 +205,8 @@ impl Owner {
                 events = findings.next() => self.take_findings(events),
                 entries = inbox.recv_ready(BATCH) => {
                     for (topic, message) in entries {
-                        self.parts.recall.hear(&topic);
+                        let is_news = self.is_news(&message);
+                        self.parts.recall.hear(&topic, is_news);
                         self.take(message);
                     }
                 }

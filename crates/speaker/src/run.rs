@@ -120,7 +120,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let labels = Some(members_settings.labels.as_str()).filter(|labels| !labels.is_empty());
     let watches = watch_all(&client, &namespace, labels, &pod, &client_metrics, &post);
     let _bgp_watches =
-        bgp.is_some().then(|| watch_bgp(&client, &namespace, &client_metrics, &post));
+        bgp.is_some().then(|| watch_bgp(&client, &namespace, &node, &client_metrics, &post));
     for (name, watch) in &watches.required {
         let state = watch.state();
         probes.require(*name, move || state.missing());

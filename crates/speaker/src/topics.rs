@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ferrolb_api::{
     BFDProfile, BGPAdvertisement, BGPPeer, BGPSession, Community, IPAddressPool, L2Advertisement,
-    ServiceBGPStatus, ServiceL2Status,
+    ServiceBGPStatus, ServiceL2Status, labels,
 };
 use ferrolb_ipam::{NodeName, ServiceKey};
 use ferrolb_kube_rt::metrics::ClientMetrics;
@@ -185,7 +185,7 @@ pub(crate) fn watch_all(
         WatchSpec::<core::Service>::all(client.clone())
             .fields_if_possible(rows::LOAD_BALANCERS)
             .metrics(metrics),
-        rows::service,
+        |key, object| rows::service(key, object).map(Service::without_wishes),
         post.clone(),
         |update| {
             entry(SERVICES, update, Topic::Service, |key, row| {
@@ -295,21 +295,26 @@ pub(crate) fn watch_all(
     Watches { required, _others: others }
 }
 
-/// Watches what only BGP is decided by, and its reports. None of it holds up Layer 2.
+/// Watches what only BGP is decided by, and the reports of `node`: every node has its own, and those of
+/// all together would be many. None of it holds up Layer 2.
 pub(crate) fn watch_bgp(
     client: &Client,
     namespace: &str,
+    node: &NodeName,
     metrics: &ClientMetrics,
     post: &Post<Topic, Message>,
 ) -> Vec<Watch> {
     let [peers, advertisements, profiles, communities] = BGP;
+    let own = format!("{}={node}", labels::NODE);
     vec![
         watch_own(client, namespace, metrics, post, peers, Message::BgpPeer),
         watch_own(client, namespace, metrics, post, advertisements, Message::BgpAdvertisement),
         watch_own(client, namespace, metrics, post, profiles, Message::BfdProfile),
         watch_own(client, namespace, metrics, post, communities, Message::Community),
         watch::spawn(
-            WatchSpec::<ServiceBGPStatus>::namespaced(client.clone(), namespace).metrics(metrics),
+            WatchSpec::<ServiceBGPStatus>::namespaced(client.clone(), namespace)
+                .labels(own.as_str())
+                .metrics(metrics),
             |_, object| ServiceBgp::row(object),
             post.clone(),
             |update| {
@@ -322,7 +327,9 @@ pub(crate) fn watch_bgp(
             },
         ),
         watch::spawn(
-            WatchSpec::<BGPSession>::namespaced(client.clone(), namespace).metrics(metrics),
+            WatchSpec::<BGPSession>::namespaced(client.clone(), namespace)
+                .labels(own)
+                .metrics(metrics),
             |_, object| Session::row(object),
             post.clone(),
             |update| {

@@ -16,12 +16,14 @@
 //!  GroupMembership ── multicast groups the interfaces listen to
 //!  monotonic_now(), ProcessUsage, become_realtime(), become_punctual()
 //!                                          └─ clock, figures and priority of this process and its threads
+//!  heap_in_use(), trim_heap() ── the memory that the allocator holds
 //! ```
 
 mod clock;
 mod error;
 mod filter;
 mod groups;
+mod heap;
 mod hop_udp;
 mod link_watch;
 mod links;
@@ -43,6 +45,7 @@ pub use self::{
     error::Error,
     filter::Filter,
     groups::{Group, GroupMembership},
+    heap::{heap_in_use, trim_heap},
     hop_udp::{HopDatagram, HopUdp, HopUdpSender},
     link_watch::LinkWatch,
     links::{Link, LinkAddress, Scope, links},

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ferrolb_addr::Family;
 use ferrolb_ipam::{Owner, Pinning, Pool, Port, Protocol, Selector, ServiceKey};
-use ferrolb_model::{Ingress, ServiceAnnotations};
+use ferrolb_model::{Ingress, Labels, ServiceAnnotations};
 use rstest::rstest;
 
 use super::*;
@@ -19,7 +19,7 @@ fn lb(cluster_ips: &[&str]) -> Given {
         key: ServiceKey::new("default", "test"),
         uid: "uid".into(),
         resource_version: "1".into(),
-        labels: BTreeMap::new(),
+        labels: Labels::new(),
         annotations: ServiceAnnotations::default(),
         is_load_balancer: true,
         class: None,
@@ -29,7 +29,7 @@ fn lb(cluster_ips: &[&str]) -> Given {
         load_balancer_ip: None,
         ports: vec![Port { protocol: Protocol::Tcp, number: 80 }],
         local_traffic_only: false,
-        selector: BTreeMap::new(),
+        selector: Labels::new(),
         ingress: Vec::new(),
     })
 }
@@ -80,7 +80,7 @@ impl Given {
     }
 
     fn team_metallb(mut self) -> Self {
-        self.0.labels.insert("team".to_owned(), "metallb".to_owned());
+        self.0.labels.extend([("team".to_owned(), "metallb".to_owned())]);
         self
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ferrolb_addr::Family;
-use ferrolb_model::{Ingress, IpFamilyPolicy, Service};
+use ferrolb_model::{Ingress, IpFamilyPolicy, Labels, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::*;
@@ -278,7 +278,7 @@ fn e_04_to_08_sharing_follows_key_ports_policy_and_selector() {
     let mut cluster = Cluster::new(&[("p", &["1.2.3.0/32"])]);
     let share = |service: &mut Service| {
         service.annotations.allow_shared_ip = Some("share".to_owned());
-        service.selector = BTreeMap::from([("app".to_owned(), "one".to_owned())]);
+        service.selector = Labels::from([("app".to_owned(), "one".to_owned())]);
     };
     cluster.edit("svc1", share);
     cluster.edit("svc2", |service| {
@@ -294,7 +294,7 @@ fn e_04_to_08_sharing_follows_key_ports_policy_and_selector() {
     cluster.edit("svc1", |service| service.local_traffic_only = true);
     cluster.settle();
     assert_eq!(held(&cluster), (1, 1), "first switches to Local too");
-    let other = BTreeMap::from([("foo".to_owned(), "bar".to_owned())]);
+    let other = Labels::from([("foo".to_owned(), "bar".to_owned())]);
     cluster.edit("svc1", |service| service.selector = other.clone());
     cluster.settle();
     assert_eq!(held(&cluster), (0, 1), "first changes its selector");
@@ -311,7 +311,7 @@ fn a_row_from_before_our_write_does_not_give_the_address_away() {
     assert_eq!(writes.len(), 1);
     // The user edits a label while the write is under way: the row still has no status.
     cluster.edit("a", |service| {
-        service.labels.insert("k".to_owned(), "v".to_owned());
+        service.labels.extend([("k".to_owned(), "v".to_owned())]);
     });
     assert_eq!(cluster.work(), []);
     cluster.edit("b", |_| {});
@@ -352,7 +352,7 @@ fn a_failure_that_lasts_is_told_once() {
     cluster.settle();
     for label in ["x", "y", "z"] {
         cluster.edit("b", |service| {
-            service.labels.insert(label.to_owned(), String::new());
+            service.labels.extend([(label.to_owned(), String::new())]);
         });
         cluster.settle();
     }
@@ -581,7 +581,7 @@ fn what_nodes_answer_to_is_not_given_unasked() {
     let mut cluster = Cluster::new(&[("lan", &["fd00:1::/64"])]);
     let node = ferrolb_model::Node {
         name: "node1".into(),
-        labels: BTreeMap::new(),
+        labels: Labels::new(),
         network_unavailable: false,
         addresses: ["fd00:1::1".parse().unwrap()].into(),
     };

@@ -1,5 +1,6 @@
 //! Tables whose rows share state: each row is a test that replays, and checks, all rows up to it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ferrolb_addr::Family;
@@ -107,7 +108,7 @@ impl Step {
     }
 
     pub(crate) fn labelled(mut self, key: &str, value: &str) -> Self {
-        self.labels.insert(key.to_owned(), value.to_owned());
+        self.labels.extend([(key.to_owned(), value.to_owned())]);
         self
     }
 
@@ -206,7 +207,7 @@ pub(crate) fn mk_pool(name: &str, ranges: &[&str]) -> Pool {
 pub(crate) fn pinned(pool: Pool, priority: i64, namespaces: &[&str], labels: &[&str]) -> Pool {
     let selector = |label: &&str| {
         let (key, value) = label.split_once('=').expect("key=value");
-        Selector::new(&Labels::from([(key.to_owned(), value.to_owned())]), []).expect("valid")
+        Selector::new(&BTreeMap::from([(key.to_owned(), value.to_owned())]), []).expect("valid")
     };
     let pinning = Pinning {
         priority,

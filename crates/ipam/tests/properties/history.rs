@@ -3,7 +3,7 @@
 //! The world is small so that things meet: six Services in two namespaces, pools over eight
 //! addresses of each family, two of the IPv4 ones buggy, two labels, three ports, two keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ferrolb_addr::{AddrRange, Family, from_bits, to_bits};
@@ -152,11 +152,11 @@ fn service() -> impl Strategy<Value = ServiceKey> {
 }
 
 fn labels() -> impl Strategy<Value = Labels> {
-    prop_oneof![Just(Labels::new()), Just(team())]
+    prop_oneof![Just(Labels::new()), Just(team().into())]
 }
 
-fn team() -> Labels {
-    Labels::from([("team".to_owned(), "net".to_owned())])
+fn team() -> BTreeMap<String, String> {
+    BTreeMap::from([("team".to_owned(), "net".to_owned())])
 }
 
 fn pools() -> impl Strategy<Value = Vec<Pool>> {

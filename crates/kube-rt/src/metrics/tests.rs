@@ -175,7 +175,7 @@ fn counters_of_one_address_are_shared_between_handles() {
 fn mk_labels() -> AnnouncedLabels {
     AnnouncedLabels {
         service: "default/web".into(),
-        protocol: "layer2".into(),
+        protocol: "layer2",
         node: "n1".into(),
         ip: "192.0.2.1".into(),
     }

@@ -19,16 +19,20 @@ use super::{Attributes, PeerName, PeerScope, Route};
 /// The routes of every Service that is announced.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    routes: BTreeMap<ServiceKey, Vec<Route>>,
-    prefixes: BTreeMap<IpNet, Wanted>,
+    routes: BTreeMap<ServiceKey, Box<[Route]>>,
+    /// The different wishes for each prefix: few, and mostly one.
+    prefixes: BTreeMap<IpNet, Vec<Wish>>,
+    /// Who is behind each prefix.
+    services: BTreeSet<(IpNet, ServiceKey)>,
 }
 
-/// What is wanted of one prefix, and by whom.
-#[derive(Clone, Debug, Default)]
-struct Wanted {
-    /// Different wishes, and how many Services have each.
-    wishes: BTreeMap<(PeerScope, Attributes), usize>,
-    services: BTreeSet<ServiceKey>,
+/// What is wanted of one prefix.
+#[derive(Clone, Debug)]
+struct Wish {
+    peers: PeerScope,
+    attributes: Attributes,
+    /// How many Services want it.
+    count: usize,
 }
 
 impl Table {
@@ -51,18 +55,11 @@ impl Table {
             changed.extend(self.wish(route).then_some(route.prefix));
         }
         for prefix in prefixes(&old).difference(&prefixes(&routes)) {
-            if let Some(wanted) = self.prefixes.get_mut(prefix) {
-                wanted.services.remove(service);
-                if wanted.services.is_empty() {
-                    self.prefixes.remove(prefix);
-                }
-            }
+            self.services.remove(&(*prefix, service.clone()));
         }
-        for prefix in prefixes(&routes) {
-            self.prefixes.entry(prefix).or_default().services.insert(service.clone());
-        }
+        self.services.extend(prefixes(&routes).into_iter().map(|prefix| (prefix, service.clone())));
         if !routes.is_empty() {
-            self.routes.insert(service.clone(), routes);
+            self.routes.insert(service.clone(), routes.into());
         }
         changed
     }
@@ -70,9 +67,9 @@ impl Table {
     /// What `peer` is told about `prefix`; none if nothing.
     pub fn told(&self, prefix: &IpNet, peer: &PeerName) -> Option<Attributes> {
         let mut told: Option<Attributes> = None;
-        let wishes = self.prefixes.get(prefix).into_iter().flat_map(|wanted| wanted.wishes.keys());
-        for (_, attributes) in wishes.filter(|(peers, _)| peers.includes(peer)) {
-            told.get_or_insert_default().absorb(attributes);
+        let wishes = self.prefixes.get(prefix).into_iter().flatten();
+        for wish in wishes.filter(|wish| wish.peers.includes(peer)) {
+            told.get_or_insert_default().absorb(&wish.attributes);
         }
         told
     }
@@ -95,8 +92,8 @@ impl Table {
         let scopes: BTreeSet<&PeerScope> = prefixes
             .iter()
             .filter_map(|prefix| self.prefixes.get(prefix))
-            .flat_map(|wanted| wanted.wishes.keys())
-            .map(|(peers, _)| peers)
+            .flatten()
+            .map(|wish| &wish.peers)
             .collect();
         let is_told = |peer: &&PeerName| scopes.iter().any(|scope| scope.includes(peer));
         peers.into_iter().filter(is_told).collect()
@@ -109,7 +106,8 @@ impl Table {
 
     /// The Services behind `prefix`: those to report on when it changes.
     pub fn services_of(&self, prefix: &IpNet) -> impl Iterator<Item = &ServiceKey> {
-        self.prefixes.get(prefix).into_iter().flat_map(|wanted| &wanted.services)
+        let behind = self.services.range((*prefix, ServiceKey::default())..);
+        behind.take_while(move |(of, _)| of == prefix).map(|(_, service)| service)
     }
 
     /// Number of different prefixes.
@@ -124,23 +122,36 @@ impl Table {
 
     /// Counts a wish; whether it is a new one.
     fn wish(&mut self, route: &Route) -> bool {
-        let wishes = &mut self.prefixes.entry(route.prefix).or_default().wishes;
-        let count = wishes.entry((route.peers.clone(), route.attributes.clone())).or_default();
-        *count += 1;
-        *count == 1
+        let wishes = self.prefixes.entry(route.prefix).or_default();
+        if let Some(wish) = wishes.iter_mut().find(|wish| wish.is_of(route)) {
+            wish.count += 1;
+            return false;
+        }
+        let (peers, attributes) = (route.peers.clone(), route.attributes.clone());
+        wishes.reserve_exact(1);
+        wishes.push(Wish { peers, attributes, count: 1 });
+        true
     }
 
     /// Takes back a wish; whether nobody has it any more.
     fn forget(&mut self, route: &Route) -> bool {
-        let Some(wanted) = self.prefixes.get_mut(&route.prefix) else { return false };
-        let wish = (route.peers.clone(), route.attributes.clone());
-        let Some(count) = wanted.wishes.get_mut(&wish) else { return false };
-        *count -= 1;
-        let gone = *count == 0;
+        let Some(wishes) = self.prefixes.get_mut(&route.prefix) else { return false };
+        let Some(place) = wishes.iter().position(|wish| wish.is_of(route)) else { return false };
+        wishes[place].count -= 1;
+        let gone = wishes[place].count == 0;
         if gone {
-            wanted.wishes.remove(&wish);
+            wishes.swap_remove(place);
+        }
+        if wishes.is_empty() {
+            self.prefixes.remove(&route.prefix);
         }
         gone
+    }
+}
+
+impl Wish {
+    fn is_of(&self, route: &Route) -> bool {
+        (&self.peers, &self.attributes) == (&route.peers, &route.attributes)
     }
 }
 

@@ -42,7 +42,7 @@ impl PoolSource {
             return Err(faults);
         }
         Ok(Self {
-            labels: object.metadata.labels.clone().unwrap_or_default(),
+            labels: object.metadata.labels.clone().unwrap_or_default().into(),
             ranges,
             auto_assign: spec.auto_assign,
             avoid_buggy_ips: spec.avoid_buggy_ips,

@@ -6,11 +6,11 @@ use ferrolb_ipam::{NodeName, ServiceKey};
 
 use crate::rows::{EndpointSlice, SliceKey};
 
-/// Endpoint slices by the Service they belong to.
+/// Endpoint slices, and by the Service they belong to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Endpoints {
-    service_of: BTreeMap<SliceKey, ServiceKey>,
-    slices_of: BTreeMap<ServiceKey, BTreeMap<SliceKey, EndpointSlice>>,
+    slices: BTreeMap<SliceKey, Box<EndpointSlice>>,
+    by_service: BTreeSet<(ServiceKey, SliceKey)>,
 }
 
 /// All that a decision can read about a Service's endpoints.
@@ -29,11 +29,11 @@ impl Endpoints {
 
     /// Some endpoint on `node` can serve.
     pub(crate) fn can_serve_on(&self, service: &ServiceKey, node: &NodeName) -> bool {
-        self.slices(service).any(|slice| slice.nodes.contains(node))
+        self.slices(service).any(|slice| slice.nodes.binary_search(node).is_ok())
     }
 
     pub(super) fn facts(&self, service: &ServiceKey, local_traffic_only: bool) -> Facts {
-        let nodes = self.slices(service).flat_map(|slice| &slice.nodes).cloned();
+        let nodes = self.slices(service).flat_map(|slice| &*slice.nodes).cloned();
         Facts {
             can_serve: self.can_serve(service),
             nodes: if local_traffic_only { nodes.collect() } else { BTreeSet::new() },
@@ -42,29 +42,27 @@ impl Endpoints {
 
     /// The Service that slice `key` belongs to.
     pub(super) fn service_of(&self, key: &SliceKey) -> Option<&ServiceKey> {
-        self.service_of.get(key)
+        self.slice(key).map(|slice| &slice.service)
     }
 
     pub(super) fn set(&mut self, key: SliceKey, slice: Option<EndpointSlice>) {
-        if let Some(service) = self.service_of.remove(&key)
-            && let Some(slices) = self.slices_of.get_mut(&service)
-        {
-            slices.remove(&key);
-            if slices.is_empty() {
-                self.slices_of.remove(&service);
-            }
+        if let Some(old) = self.slices.remove(&key) {
+            self.by_service.remove(&(old.service, key.clone()));
         }
         if let Some(slice) = slice {
-            self.service_of.insert(key.clone(), slice.service.clone());
-            self.slices_of.entry(slice.service.clone()).or_default().insert(key, slice);
+            self.by_service.insert((slice.service.clone(), key.clone()));
+            self.slices.insert(key, Box::new(slice));
         }
     }
 
     pub(super) fn slice(&self, key: &SliceKey) -> Option<&EndpointSlice> {
-        self.slices_of.get(self.service_of.get(key)?)?.get(key)
+        self.slices.get(key).map(|slice| &**slice)
     }
 
+    /// By name.
     pub(super) fn slices(&self, service: &ServiceKey) -> impl Iterator<Item = &EndpointSlice> {
-        self.slices_of.get(service).into_iter().flat_map(BTreeMap::values)
+        let first = (service.clone(), SliceKey::default());
+        let keys = self.by_service.range(first..).take_while(move |(of, _)| of == service);
+        keys.filter_map(|(_, key)| self.slice(key))
     }
 }

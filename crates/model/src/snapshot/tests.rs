@@ -85,7 +85,8 @@ fn node(name: &str, change: impl FnOnce(&mut Node)) -> Change {
 #[test]
 fn what_does_not_matter_costs_nothing() {
     let mut snapshot = LARGE.clone();
-    let label = |node: &mut Node| node.labels.extend(mk_labels(&[("unrelated", "label")]));
+    let label =
+        |node: &mut Node| node.labels.extend([("unrelated".to_owned(), "label".to_owned())]);
     assert_eq!(cost(&mut snapshot, node("n3", label)), (0, 0), "label no selector asks for");
     assert_eq!(cost(&mut snapshot, Change::Config(mk_config(&mk_written()))), (0, 0), "same again");
     assert_eq!(cost(&mut snapshot, Change::Members(everyone_but(None))), (0, 0), "same members");
@@ -169,7 +170,7 @@ fn a_node_costs_what_it_loses_or_wins() {
     let change = node("n4", |node| node.network_unavailable = true);
     assert_eq!(cost(&mut snapshot, change), (share, share), "network unavailable");
     assert_eq!(cost(&mut snapshot, node("n4", |_| ())), (share, share), "available again");
-    let change = node("n4", |node| node.labels.extend(mk_labels(&[(EXCLUDE_LABEL, "")])));
+    let change = node("n4", |node| node.labels.extend([(EXCLUDE_LABEL.to_owned(), String::new())]));
     assert_eq!(cost(&mut snapshot, change), (share, share), "excluded");
     assert_eq!(cost(&mut snapshot, node("n4", |_| ())), (share, share), "no longer excluded");
 

@@ -8,12 +8,14 @@ use ferrolb_addr::Family;
 use ferrolb_api::{IPAddressPool, L2Advertisement};
 use ferrolb_ipam::{NodeName, ServiceKey};
 use ferrolb_kube_rt::ObjectKey;
-use ferrolb_model::rows::{Ingress, IpFamilyPolicy, Labels, ServiceAnnotations};
+use ferrolb_model::rows::{self, Ingress, IpFamilyPolicy, ServiceAnnotations};
 use ferrolb_model::{EndpointSlice, Namespace, Node, Service, SliceKey, SpeakerPod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 use crate::topics::{Message, NodeRow, Topic};
+
+type Labels = BTreeMap<String, String>;
 
 /// Everything that is remembered.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -81,7 +83,7 @@ impl Facts {
             namespace: service.key.namespace.to_string(),
             name: service.key.name.to_string(),
             uid: service.uid.to_string(),
-            labels: service.labels.clone(),
+            labels: written(&service.labels),
             class: service.class.as_deref().map(str::to_owned),
             ingress: service.ingress.iter().map(|i| (i.ip.clone(), i.hostname.clone())).collect(),
             local: service.local_traffic_only,
@@ -104,7 +106,7 @@ impl Facts {
         let Node { name, labels, network_unavailable, addresses } = node;
         self.nodes.push(NodeFacts {
             name: name.to_string(),
-            labels: labels.clone(),
+            labels: written(labels),
             network_unavailable: *network_unavailable,
             addresses: addresses.clone(),
             cordoned,
@@ -113,7 +115,7 @@ impl Facts {
 
     pub(crate) fn add_namespace(&mut self, namespace: &Namespace) {
         let Namespace { name, labels } = namespace;
-        self.namespaces.insert(name.to_string(), labels.clone());
+        self.namespaces.insert(name.to_string(), written(labels));
     }
 
     pub(crate) fn add_pool(&mut self, name: &str, pool: &IPAddressPool) {
@@ -158,7 +160,7 @@ impl Facts {
             (Topic::Node(name.as_str().into()), Message::Node(name, Some(row)))
         });
         let namespaces = self.namespaces.into_iter().map(|(name, labels)| {
-            let row = Namespace { name: name.into(), labels };
+            let row = Namespace { name: name.into(), labels: labels.into() };
             let name = row.name.clone();
             (Topic::Namespace(name.clone()), Message::Namespace(name, Some(row)))
         });
@@ -185,7 +187,7 @@ impl ServiceFacts {
             key: ServiceKey::new(self.namespace, self.name),
             uid: self.uid.into(),
             resource_version: "".into(),
-            labels: self.labels,
+            labels: self.labels.into(),
             annotations: ServiceAnnotations {
                 allow_shared_ip: self.shared.then(String::new),
                 ..ServiceAnnotations::default()
@@ -199,7 +201,7 @@ impl ServiceFacts {
             load_balancer_ip: None,
             ports: Vec::new(),
             local_traffic_only: self.local,
-            selector: Labels::new(),
+            selector: rows::Labels::new(),
             ingress: self
                 .ingress
                 .into_iter()
@@ -224,7 +226,7 @@ impl NodeFacts {
     fn row(self) -> Node {
         Node {
             name: self.name.into(),
-            labels: self.labels,
+            labels: self.labels.into(),
             network_unavailable: self.network_unavailable,
             addresses: self.addresses,
         }
@@ -240,6 +242,11 @@ impl SpeakerFacts {
             address: self.address,
         }
     }
+}
+
+/// Labels as they are written.
+fn written(labels: &rows::Labels) -> Labels {
+    labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 /// What the configuration is made from, without what others note in it.
@@ -270,14 +277,14 @@ pub(super) mod tests {
     }
 
     fn mk_facts_of(name: &str, flag: bool, ips: &[IpAddr]) -> Facts {
-        let labels = Labels::from([(name.to_owned(), name.to_owned())]);
+        let labels = rows::Labels::from([(name.to_owned(), name.to_owned())]);
         let key = ServiceKey::new("default", name);
         let mut facts = Facts::default();
         let service = ServiceFacts {
             namespace: "default".into(),
             name: name.into(),
             uid: format!("uid of {name}"),
-            labels: labels.clone(),
+            labels: written(&labels),
             class: flag.then(|| "class".to_owned()),
             ingress: ips.iter().map(|ip| (Some(ip.to_string()), None)).collect(),
             local: flag,

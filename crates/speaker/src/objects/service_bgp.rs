@@ -1,7 +1,5 @@
 //! `ServiceBGPStatus`: one object per node and Service that its routers are to know.
 
-use std::collections::BTreeSet;
-
 use ferrolb_api::{ServiceBGPStatus, conditions, labels, names};
 use ferrolb_ipam::ServiceKey;
 use ferrolb_kube_rt::Resource;
@@ -20,7 +18,8 @@ pub(crate) enum ServiceBgp {}
 /// Who was told, and who was not.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Peers {
-    told: BTreeSet<String>,
+    /// Sorted.
+    told: Box<[Box<str>]>,
     /// The sentence about those that were not.
     lack: Option<String>,
     /// Since when all were told, or were not, if that is known.
@@ -99,7 +98,10 @@ impl ServiceBgp {
             // Written by upstream, or by hand.
             None => Some(String::new()),
         };
-        let peers = Peers { told: status.peers.into_iter().collect(), lack, since };
+        let mut told: Vec<_> = status.peers.into_iter().map(String::into_boxed_str).collect();
+        told.sort_unstable();
+        told.dedup();
+        let peers = Peers { told: told.into(), lack, since };
         Some(Row::new(object.metadata, key, node, &status.node, peers))
     }
 }
@@ -113,7 +115,7 @@ impl Peers {
         }
         let names: Vec<&str> = untold.iter().map(PeerName::as_str).collect();
         let lack = (!names.is_empty()).then(|| format!("not sent yet to: {}", names.join(", ")));
-        let told = told.iter().map(ToString::to_string).collect();
+        let told = told.iter().map(|peer| peer.as_str().into()).collect();
         Some(Self { told, lack, since: None })
     }
 }

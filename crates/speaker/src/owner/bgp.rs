@@ -71,7 +71,7 @@ struct Secret {
 /// What was said about a Service.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Stand {
-    Announced { uid: Arc<str>, ips: BTreeSet<IpAddr> },
+    Announced { uid: Arc<str>, ips: Box<[IpAddr]> },
     Warned(Reason),
 }
 
@@ -204,7 +204,7 @@ impl Owner {
             Verdict::Announce { .. } => {
                 self.snapshot.service(key).map(|service| Stand::Announced {
                     uid: Arc::clone(&service.uid),
-                    ips: addresses(service).collect(),
+                    ips: addresses(service).collect::<BTreeSet<_>>().into_iter().collect(),
                 })
             }
             Verdict::Silent(reason) => is_loud(reason).then(|| Stand::Warned(reason.clone())),
@@ -215,7 +215,7 @@ impl Owner {
         set(&mut side.stands, key.clone(), after.clone());
         let ips = |stand: Option<&Stand>| match stand {
             Some(Stand::Announced { ips, .. }) => ips.clone(),
-            Some(Stand::Warned(_)) | None => BTreeSet::new(),
+            Some(Stand::Warned(_)) | None => Box::default(),
         };
         self.count_ips(PROTOCOL, key, &ips(before.as_ref()), &ips(after.as_ref()));
         match (&after, &verdict) {
@@ -229,7 +229,7 @@ impl Owner {
         }
     }
 
-    fn tell_bgp_announced(&self, key: &ServiceKey, ips: &BTreeSet<IpAddr>, pool: &str) {
+    fn tell_bgp_announced(&self, key: &ServiceKey, ips: &[IpAddr], pool: &str) {
         info!(
             event = "serviceAnnounced",
             service = %key,
@@ -243,7 +243,7 @@ impl Owner {
         self.record(key, EventReason::NodeAssigned, message);
     }
 
-    fn tell_bgp_silent(key: &ServiceKey, before: &BTreeSet<IpAddr>, reason: &Reason) {
+    fn tell_bgp_silent(key: &ServiceKey, before: &[IpAddr], reason: &Reason) {
         let code = reason.code();
         if !before.is_empty() {
             let ip = join(before);
@@ -461,7 +461,7 @@ const fn is_loud(reason: &Reason) -> bool {
     matches!(reason, Reason::ConflictingAdvertisements { .. })
 }
 
-fn join(ips: &BTreeSet<IpAddr>) -> String {
+fn join(ips: &[IpAddr]) -> String {
     let texts: Vec<String> = ips.iter().map(ToString::to_string).collect();
     texts.join(",")
 }

@@ -25,6 +25,11 @@ use crate::topics::{Message, Topic};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Changes wait this long for more before they are remembered.
 const DEBOUNCE: Duration = Duration::from_secs(1);
+/// All is written anew each time. The rest after that is so many times as long as it took, which makes
+/// it half a hundredth of a processor where something changes all the time ...
+const REST: u32 = 200;
+/// ... but not longer than that: a slow disk costs no processor.
+const LONGEST_REST: Duration = Duration::from_mins(1);
 
 /// What is remembered, and how far the API server is waited for or believed.
 pub(crate) struct Recall {
@@ -36,6 +41,8 @@ pub(crate) struct Recall {
     /// What is acted on and was not confirmed yet, by watch. None: nothing of it is acted on.
     unconfirmed: Option<HashMap<&'static str, HashSet<Topic>>>,
     keep_at: Option<Instant>,
+    /// Nothing is kept before.
+    rested_at: Instant,
 }
 
 impl Recall {
@@ -46,7 +53,8 @@ impl Recall {
         metrics: RecallMetrics,
     ) -> Self {
         let use_at = memory.is_some().then(|| Instant::now() + PATIENCE);
-        Self { memory, keeper, metrics, use_at, unconfirmed: None, keep_at: None }
+        let rested_at = Instant::now();
+        Self { memory, keeper, metrics, use_at, unconfirmed: None, keep_at: None, rested_at }
     }
 
     /// Whether decisions are made by what is remembered.
@@ -59,19 +67,28 @@ impl Recall {
         self.use_at.into_iter().chain(self.keep_at).min()
     }
 
-    /// The API server has spoken about this.
-    pub(super) fn hear(&mut self, topic: &Topic) {
+    /// The API server has spoken about this; it is worth remembering if it `is_news`.
+    pub(super) fn hear(&mut self, topic: &Topic, is_news: bool) {
         let Some(watch) = topic.watch() else { return };
         if let Some(topics) = self.unconfirmed.as_mut().and_then(|all| all.get_mut(watch)) {
             topics.remove(topic);
         }
-        self.keep_soon();
+        if is_news {
+            self.keep_soon();
+        }
     }
 
     fn keep_soon(&mut self) {
         if self.keeper.is_some() && self.keep_at.is_none() {
-            self.keep_at = Some(Instant::now() + DEBOUNCE);
+            self.keep_at = Some(self.rested_at.max(Instant::now() + DEBOUNCE));
         }
+    }
+
+    /// It took so long to put everything together.
+    fn rest(&mut self, took: Duration) {
+        let written = self.keeper.as_ref().map(Keeper::took).unwrap_or_default();
+        let rest = (took + written).saturating_mul(REST).min(LONGEST_REST);
+        self.rested_at = Instant::now() + rest;
     }
 
     /// A watch has said everything: returns that what it did not confirm is gone.
@@ -108,6 +125,27 @@ impl Owner {
             && let Some(keeper) = &self.parts.recall.keeper
         {
             keeper.keep(self.facts());
+            self.parts.recall.rest(now.elapsed());
+        }
+    }
+
+    /// Whether what is remembered is another thing after `message`.
+    pub(super) fn is_news(&self, message: &Message) -> bool {
+        match message {
+            Message::Service(key, row) => match (self.snapshot.service(key), row) {
+                (Some(known), Some(row)) => !known.is_announced_like(row),
+                (known, row) => known.is_some() || row.is_some(),
+            },
+            Message::Slice(key, row) => self.snapshot.slice(key) != row.as_ref(),
+            Message::Node(name, row) => {
+                let yields = self.parts.yield_when_cordoned;
+                let cordoned = yields && row.as_ref().is_some_and(|row| row.cordoned);
+                self.snapshot.node(name) != row.as_ref().map(|row| &row.node)
+                    || *name == self.parts.node && cordoned != self.health.is_cordoned()
+            }
+            Message::Namespace(name, row) => self.objects.namespaces.get(name) != row.as_ref(),
+            Message::Pod(name, pod) => self.pods.get(name) != pod.as_ref(),
+            _ => true,
         }
     }
 
@@ -195,6 +233,7 @@ mod tests {
     use ferrolb_kube_rt::metrics::Registry;
 
     use super::*;
+    use crate::memory::Place;
 
     fn mk_recall(topics: &[Topic]) -> Recall {
         let metrics = RecallMetrics::register(&mut Registry::default());
@@ -213,8 +252,8 @@ mod tests {
     fn what_a_complete_watch_has_not_confirmed_is_gone() {
         let node = Topic::Node("node1".into());
         let mut recall = mk_recall(&[mk_service("kept"), mk_service("deleted"), node.clone()]);
-        recall.hear(&mk_service("kept"));
-        recall.hear(&mk_service("new"));
+        recall.hear(&mk_service("kept"), false);
+        recall.hear(&mk_service("new"), true);
         let gone = recall.complete(mk_service("").watch().unwrap());
         let [Message::Service(key, None)] = &gone[..] else { panic!("{gone:?}") };
         assert_eq!(key, &ServiceKey::new("default", "deleted"));
@@ -225,5 +264,23 @@ mod tests {
         assert!(matches!(&gone[..], [Message::Node(_, None)]), "{gone:?}");
         recall.end();
         assert!(!recall.is_acting());
+    }
+    #[test]
+    fn news_only_is_kept_and_what_takes_long_is_kept_seldom() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::find(folder.path(), &"node1".into()).unwrap();
+        let keeper = Some(Keeper::start(place).unwrap());
+        let mut recall = Recall { keeper, ..mk_recall(&[]) };
+        recall.hear(&mk_service("web"), false);
+        assert_eq!(recall.due(), None);
+        for (took, pause) in [(25, 5), (1, 1), (60_000, 60)] {
+            let pause = Duration::from_secs(pause);
+            let earliest = Instant::now() + pause;
+            recall.keep_at = None;
+            recall.rest(Duration::from_millis(took));
+            recall.hear(&mk_service("web"), true);
+            let due = recall.due().unwrap();
+            assert!((earliest..=Instant::now() + pause).contains(&due), "{took} ms");
+        }
     }
 }

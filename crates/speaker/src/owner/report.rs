@@ -1,6 +1,5 @@
 //! What the owner tells people: log lines, Events on Services, the gauge of announcements.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -122,7 +121,7 @@ impl Owner {
         before: Option<&Announcement>,
         after: Option<&Announcement>,
     ) {
-        let ips = |announcement: Option<&Announcement>| -> BTreeSet<_> {
+        let ips = |announcement: Option<&Announcement>| -> Vec<_> {
             announcement.into_iter().flat_map(|a| &a.addresses).map(|(ip, _)| *ip).collect()
         };
         self.count_ips(PROTOCOL, key, &ips(before), &ips(after));
@@ -131,21 +130,21 @@ impl Owner {
     /// Follows the addresses that a Service is announced by.
     pub(super) fn count_ips(
         &self,
-        protocol: &str,
+        protocol: &'static str,
         key: &ServiceKey,
-        before: &BTreeSet<IpAddr>,
-        after: &BTreeSet<IpAddr>,
+        before: &[IpAddr],
+        after: &[IpAddr],
     ) {
         let labels = |ip: &IpAddr| AnnouncedLabels {
             service: key.to_string(),
-            protocol: protocol.to_owned(),
-            node: self.parts.node.to_string(),
+            protocol,
+            node: self.parts.node.shared(),
             ip: ip.to_string(),
         };
-        for ip in before.difference(after) {
+        for ip in before.iter().filter(|ip| !after.contains(ip)) {
             self.parts.metrics.withdrawn(&labels(ip));
         }
-        for ip in after.difference(before) {
+        for ip in after.iter().filter(|ip| !before.contains(ip)) {
             self.parts.metrics.announced(&labels(ip));
         }
     }

@@ -38,7 +38,7 @@ fn families_follow_the_cluster_up_and_down_without_alternating() {
     let writes = cluster.writes;
     for label in ["x", "y", "z"] {
         cluster.edit("web", |service| {
-            service.labels.insert(label.to_owned(), String::new());
+            service.labels.extend([(label.to_owned(), String::new())]);
         });
         cluster.settle();
     }
@@ -152,7 +152,7 @@ fn a_namespace_that_loses_its_label_loses_the_pool_and_gets_it_back() {
     let label = |cluster: &mut Cluster, team: &str| {
         let namespace = ferrolb_model::Namespace {
             name: "default".into(),
-            labels: BTreeMap::from([("team".to_owned(), team.to_owned())]),
+            labels: ferrolb_model::Labels::from([("team".to_owned(), team.to_owned())]),
         };
         cluster.ledger.apply(Change::Namespace("default".into(), Some(namespace)));
         cluster.settle();

@@ -1,12 +1,11 @@
 //! Objects for tests and benchmarks of the ledger.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ferrolb_addr::Family;
 use ferrolb_api::IPAddressPool;
 use ferrolb_ipam::{PoolName, Port, Protocol, ServiceKey};
-use ferrolb_model::{Ingress, IpFamilyPolicy, Service, ServiceAnnotations};
+use ferrolb_model::{Ingress, IpFamilyPolicy, Labels, Service, ServiceAnnotations};
 use serde_json::json;
 
 /// An IPv4 Service with one port and no address.
@@ -15,7 +14,7 @@ pub(crate) fn mk_service(name: &str) -> Service {
         key: ServiceKey::new("default", name),
         uid: format!("uid-{name}").into(),
         resource_version: "1".into(),
-        labels: BTreeMap::new(),
+        labels: Labels::new(),
         annotations: ServiceAnnotations::default(),
         is_load_balancer: true,
         class: None,
@@ -25,7 +24,7 @@ pub(crate) fn mk_service(name: &str) -> Service {
         load_balancer_ip: None,
         ports: vec![Port { protocol: Protocol::Tcp, number: 80 }],
         local_traffic_only: false,
-        selector: BTreeMap::new(),
+        selector: Labels::new(),
         ingress: Vec::new(),
     }
 }

@@ -28,7 +28,7 @@ fn mk_namespaces(cluster: &mut Cluster, count: usize) {
 fn relabel(cluster: &mut Cluster, n: usize, team: &str) {
     let namespace = ferrolb_model::Namespace {
         name: format!("ns{n}").into(),
-        labels: BTreeMap::from([("team".to_owned(), team.to_owned())]),
+        labels: ferrolb_model::Labels::from([("team".to_owned(), team.to_owned())]),
     };
     let name = Arc::clone(&namespace.name);
     cluster.ledger.apply(Change::Namespace(name, Some(namespace)));

@@ -33,7 +33,7 @@ fn exclude_label(#[case] ignore_exclude_lb: bool, #[case] expected: &str) {
         let mut speaker = Speaker::with(settings);
         for name in ["iris1", "iris2"] {
             let mut node = mk_node(name);
-            node.labels.insert(EXCLUDE_LABEL.to_owned(), String::new());
+            node.labels.extend([(EXCLUDE_LABEL.to_owned(), String::new())]);
             speaker.node(node);
         }
         speaker.configure(&json!({
@@ -235,7 +235,7 @@ fn labels_that_no_advertisement_reads_change_no_route() {
     assert_eq!(speaker.sent()["peer"], before);
     assert_eq!(speaker.node(mk_node("iris")), 0);
     let mut iris = mk_node("iris");
-    iris.labels.insert("zone".to_owned(), "b".to_owned());
+    iris.labels.extend([("zone".to_owned(), "b".to_owned())]);
     assert_eq!(speaker.node(iris), 0, "other nodes do not matter");
 }
 
