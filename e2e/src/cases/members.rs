@@ -72,10 +72,7 @@ fn upstream(stage: &mut Stage) -> Result<()> {
     // As when a node is rolled back to upstream's speaker: ours ends, theirs starts.
     stage.lab().speaker(&theirs)?.kill()?;
     wait_for_owners(stage, &owners, |owner, now| *owner != theirs || others.contains(now))?;
-    let template = "go-template={{.data.secretkey | base64decode}}";
-    let object = stage.members_secret()?;
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    let secret = stage.kubectl(&["get", "secret", name, "-n", NAMESPACE, "-o", template])?;
+    let (_, secret) = shared_secret(stage)?;
     let peer = Peer::start(stage.lab().host(&theirs)?, &secret)?;
     for node in &others {
         peer.tell(&format!("join {}", stage.lab().host(node)?.address(Lan::One, Family::V4)))?;
@@ -126,8 +123,7 @@ fn rotated_secret(stage: &mut Stage) -> Result<()> {
     stage.apply(&service("web"))?;
     let address = stage.address("web")?;
     let owner = stage.announced("web", Lan::One, address)?;
-    let template = "go-template={{.data.secretkey | base64decode}}";
-    let old = stage.kubectl(&["get", "secret", "memberlist", "-n", NAMESPACE, "-o", template])?;
+    let (name, old) = shared_secret(stage)?;
     let new: String = old.chars().rev().collect();
 
     let steadiness = stage.steadiness(address)?;
@@ -143,10 +139,10 @@ fn rotated_secret(stage: &mut Stage) -> Result<()> {
             None => patch["data"]["secretkey-next"] = Value::Null,
         }
         let patch = patch.to_string();
-        stage.kubectl(&["patch", "secret", "memberlist", "-n", NAMESPACE, "-p", &patch])?;
+        stage.kubectl(&["patch", "secret", &name, "-n", NAMESPACE, "-p", &patch])?;
         let accepted = format!("\"accepted\":{accepted}");
-        for (name, written) in speakers.iter().zip(written) {
-            stage.wait_for_line(name, written, &["secretChanged", &accepted])?;
+        for (speaker, written) in speakers.iter().zip(written) {
+            stage.wait_for_line(speaker, written, &["secretChanged", &accepted])?;
         }
         thread::sleep(QUIET);
     }
@@ -221,6 +217,15 @@ fn off(stage: &mut Stage) -> Result<()> {
         moved?;
         stage.expect_owner(address, &first)
     })
+}
+
+/// Name and content of the Secret that speakers share.
+fn shared_secret(stage: &Stage) -> Result<(String, String)> {
+    let object = stage.members_secret()?;
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let template = "go-template={{.data.secretkey | base64decode}}";
+    let content = stage.kubectl(&["get", "secret", &name, "-n", NAMESPACE, "-o", template])?;
+    Ok((name, content))
 }
 
 /// Waits until each address is answered for by one node, and the right one.

@@ -146,3 +146,32 @@ fn layer_2_goes_on_beside_broken_bgp(#[case] broken: Value) {
     speaker.endpoints("another", &[("pandora", Some(true), None)]);
     assert!(announced(&speaker, "another").is_some());
 }
+
+/// And the other way round.
+#[rstest]
+#[case::node(json!({ "nodeSelectors": [{ "matchExpressions": [{ "key": "a", "operator": "Is" }] }] }))]
+#[case::pool(
+    json!({ "ipAddressPoolSelectors": [{ "matchExpressions": [{ "key": "a", "operator": "Is" }] }] })
+)]
+#[case::no_pool(json!({ "ipAddressPools": ["nowhere"] }))]
+fn bgp_goes_on_beside_broken_layer_2(#[case] broken: Value) {
+    let mut written = json!({
+        "pools": { "pool": { "addresses": ["10.20.30.0/24"] } },
+        "peers": { "peer": mk_peer("1.2.3.4") },
+        "bgp": { "ad": {} },
+    });
+    let mut speaker = Speaker::new();
+    speaker.configure(&written);
+    speaker.service(mk_service("web", &["10.20.30.1"]));
+    speaker.endpoints("web", &[("iris", Some(true), None)]);
+    let routes = |speaker: &Speaker| speaker.sent()["peer"].clone();
+    let before = routes(&speaker);
+    assert_eq!(before.len(), 1);
+    written["advertisements"] = json!({ "broken": broken });
+    speaker.configure(&written);
+    assert_eq!((speaker.sessions(), routes(&speaker)), (vec!["peer"], before.clone()));
+    speaker.service(mk_service("another", &["10.20.30.2"]));
+    speaker.endpoints("another", &[("iris", Some(true), None)]);
+    let after = routes(&speaker);
+    assert_eq!((after.len(), &after[..1]), (2, &before[..]));
+}
