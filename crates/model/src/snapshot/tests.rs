@@ -164,7 +164,7 @@ fn the_first_node_to_return_gets_everything() {
 }
 
 #[test]
-fn a_node_costs_what_it_loses_or_wins() {
+fn x_12_a_node_costs_what_it_loses_or_wins() {
     let mut snapshot = LARGE.clone();
     let share = owned_by(&snapshot, "n4");
     let change = node("n4", |node| node.network_unavailable = true);
@@ -188,6 +188,9 @@ fn a_node_costs_what_it_loses_or_wins() {
     let (decisions, altered) = cost(&mut snapshot, node("n10", |_| ()));
     assert_eq!((decisions, altered), (owned_by(&snapshot, "n10"), decisions), "new node");
     assert!((300..800).contains(&decisions), "about an eleventh of the wide pool: {decisions}");
+    assert_eq!(cost(&mut snapshot, node("n10", |_| ())), (0, 0), "told again");
+    let gone = Change::Node("n10".into(), None);
+    assert_eq!(cost(&mut snapshot, gone), (decisions, decisions), "deleted");
 }
 
 #[test]
