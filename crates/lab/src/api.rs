@@ -4,20 +4,21 @@
 //! server and the real one alike. Scenarios that want everything `kubectl` can do run `kubectl`.
 
 use std::fmt::Display;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures::TryStreamExt;
 use http::{Method, Request};
 use kube::Client;
-use kube::core::WatchEvent;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::{Error, Result};
+
+mod watch;
+
+use watch::Watch;
 
 /// Kind, path of its group and version, plural, whether it lives in a namespace.
 const KINDS: [(&str, &str, &str, bool); 28] = [
@@ -239,31 +240,18 @@ impl Api {
         })
     }
 
-    /// Changes to the objects of a kind from now on, each with the moment it was heard. The channel
-    /// ends with the server's connection; nobody is told what happens after that.
+    /// Changes to the objects of a kind from now on, each with the moment it was heard, over as many
+    /// connections as it takes.
     pub fn watch(&self, kind: &str, namespace: &str) -> Result<Receiver<(Instant, Value)>> {
         let (_, version) = self.list_with_version(kind, namespace, "limit=1")?;
         let path = Ref::new(kind, namespace, "").collection()?;
-        let path = format!("{path}?watch=true&resourceVersion={version}");
-        let failed = |message: String| Error::Api { request: format!("GET {path}"), message };
-        let request =
-            Request::get(&path).body(Vec::new()).map_err(|error| failed(error.to_string()))?;
-        let events = self
+        let request = format!("GET {path}?watch=true");
+        let watch = self
             .runtime
-            .block_on(self.client.request_events::<Value>(request))
-            .map_err(|error| failed(chain(&error)))?;
+            .block_on(Watch::open(self.client.clone(), path, version))
+            .map_err(|error| Error::Api { request, message: chain(&error) })?;
         let (post, heard) = mpsc::channel();
-        self.runtime.spawn(async move {
-            let mut events = pin!(events);
-            while let Ok(Some(event)) = events.try_next().await {
-                let (WatchEvent::Added(object) | WatchEvent::Modified(object)) = event else {
-                    continue;
-                };
-                if post.send((Instant::now(), object)).is_err() {
-                    return;
-                }
-            }
-        });
+        self.runtime.spawn(watch.follow(post));
         Ok(heard)
     }
 
