@@ -64,12 +64,13 @@ frr-k8s.prometheus.serviceMonitor.enabled networkpolicies.enabled networkpolicie
 ";
 
 /// Keys of ours, which values that were kept from MetalLB's chart lack.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "/controller/replicas",
     "/controller/openUnmatchedPools",
     "/speaker/bgpSecretNames",
     "/speaker/rememberState",
     "/speaker/addressConflicts",
+    "/speaker/heartbeatProfile",
     "/speaker/holdDown",
     "/speaker/yieldWhenCordoned",
     "/speaker/kubeProxyHealthPort",
