@@ -151,10 +151,11 @@ fn rotated_secret(stage: &mut Stage) -> Result<()> {
     // A process that knows nothing but the new one is taken in.
     let another = stage.nodes().into_iter().find(|node| *node != owner);
     let another = another.ok_or_else(|| fail("one node is not enough"))?;
-    let speaker = format!("speaker-{owner}");
+    let speaker = format!("speaker-{another}");
     let written = stage.written(&speaker)?;
-    stage.restart(&format!("speaker-{another}"))?;
-    stage.wait_for_line(&speaker, written, &["\"peerBack\"", &another])?;
+    stage.restart(&speaker)?;
+    let all = format!("\"{}\"", stage.nodes().join(","));
+    stage.wait_for_line(&speaker, written, &["membersChanged", &all])?;
     stage.expect_owner(address, &owner)
 }
 
