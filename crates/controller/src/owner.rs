@@ -23,6 +23,7 @@ use ferrolb_kube_rt::metrics::{
     ClientMetrics, ControllerMetrics, ElectionMetrics, PendingMetrics, PoolUsage, Registry,
 };
 use ferrolb_kube_rt::probes::{Probes, Pulse};
+use ferrolb_kube_rt::tidy::Tidy;
 use ferrolb_kube_rt::{Inbox, Post, inbox};
 use ferrolb_model::Problem;
 use ferrolb_model::config::Kind;
@@ -158,15 +159,20 @@ impl Controller {
             None => self.lead(),
         }
         let mut busy = false;
+        let mut tidy = Tidy::begin();
         loop {
             let deadline = self.deadline();
             tokio::select! {
                 biased;
                 () = &mut stop => return,
                 role = changed(&mut leadership) => self.take_role(&role),
-                entries = self.inbox.recv_ready(INBOX) => self.take_in(entries),
+                entries = self.inbox.recv_ready(INBOX) => {
+                    tidy.took(entries.len());
+                    self.take_in(entries);
+                }
                 _ = beat.tick() => {}
                 () = sleep_until(deadline), if !busy => {}
+                () = sleep_until(tidy.due()), if !busy => tidy.tidy_up(),
                 () = tokio::task::yield_now(), if busy => {}
             }
             self.pulse.beat();

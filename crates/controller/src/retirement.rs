@@ -62,6 +62,7 @@ async fn turn(client: Client, mut services: Inbox<ServiceKey, ()>) {
             match left_behind(&client, &key).await {
                 Ok(None) => break,
                 Ok(Some((version, body))) => {
+                    let body = body.into();
                     let action = Action::Patch { body, resource_version: Some(version.into()) };
                     writer.submit(key.clone(), status::write(&key, action));
                     match outcomes.recv().await {

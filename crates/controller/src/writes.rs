@@ -63,7 +63,7 @@ impl Writes {
     /// Sends the status of a Service.
     pub(crate) fn service(&self, write: &StatusWrite) {
         let action = Action::Patch {
-            body: status::patch(write),
+            body: status::patch(write).into(),
             resource_version: Some(Arc::clone(&write.resource_version)),
         };
         let target = Target::Service(write.key.clone());
@@ -77,7 +77,10 @@ impl Writes {
             namespace: Some(Arc::clone(namespace)),
             name: pool.as_str().into(),
             subresource: Some("status"),
-            action: Action::Patch { body: json!({ "status": status }), resource_version: None },
+            action: Action::Patch {
+                body: json!({ "status": status }).into(),
+                resource_version: None,
+            },
         };
         self.writer.submit(Target::Pool(pool), write);
     }

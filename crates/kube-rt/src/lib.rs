@@ -27,6 +27,7 @@ pub mod rows;
 pub mod secrets;
 pub mod shutdown;
 pub mod status;
+pub mod tidy;
 pub mod tls;
 pub mod version;
 pub mod watch;

@@ -62,14 +62,32 @@ pub enum Action {
     /// Apply a merge patch (RFC 7386).
     Patch {
         /// The facts to set; `null` removes.
-        body: Value,
+        body: Body,
         /// Only if the object is still at this version.
         resource_version: Option<Arc<str>>,
     },
     /// Make a new object.
-    Create(Value),
+    Create(Body),
     /// Remove the object.
     Delete,
+}
+
+/// An object or a part of one, as the text that is sent: thousands may wait, and a tree takes ten times
+/// as much.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Body(Box<str>);
+
+impl From<Value> for Body {
+    fn from(value: Value) -> Self {
+        Self(value.to_string().into())
+    }
+}
+
+impl Body {
+    fn value(&self) -> Value {
+        // It was one.
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
 }
 
 /// How a write ended.
@@ -333,7 +351,7 @@ impl<K: Eq + Hash> Shared<K> {
     async fn send(&self, write: &Write) -> Result<Answer, Failure> {
         match &write.action {
             Action::Patch { body, resource_version } => {
-                let version = resource_version.as_deref();
+                let (body, version) = (&body.value(), resource_version.as_deref());
                 if self.update_only.lock().contains(&(write.resource.clone(), write.subresource)) {
                     return self.update(write, body, version).await;
                 }
@@ -345,7 +363,7 @@ impl<K: Eq + Hash> Shared<K> {
                 }
             }
             Action::Create(body) => {
-                self.request(write, "create", Method::POST, "application/json", body).await
+                self.request(write, "create", Method::POST, "application/json", &body.value()).await
             }
             Action::Delete => {
                 let none = Value::Object(serde_json::Map::new());

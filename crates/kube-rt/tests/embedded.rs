@@ -122,7 +122,7 @@ async fn status_is_written_and_a_stale_precondition_is_a_conflict() {
             name: "a".into(),
             subresource: Some("status"),
             action: Action::Patch {
-                body: json!({ "status": { "loadBalancer": { "ingress": ingress } } }),
+                body: json!({ "status": { "loadBalancer": { "ingress": ingress } } }).into(),
                 resource_version: Some(version.into()),
             },
         };

@@ -10,6 +10,7 @@ use ferrolb_kube_rt::events::Recorder;
 use ferrolb_kube_rt::metrics::{ClientMetrics, SpeakerMetrics};
 use ferrolb_kube_rt::probes::{Check, Pulse};
 use ferrolb_kube_rt::status::Writer;
+use ferrolb_kube_rt::tidy::Tidy;
 use ferrolb_kube_rt::{Inbox, Post};
 use ferrolb_model as model;
 use ferrolb_model::{
@@ -187,6 +188,7 @@ impl Owner {
         let mut view = self.parts.members.as_ref().map(Members::view);
         let findings = self.parts.layer2.findings();
         let news = self.bgp.as_ref().map(Side::news);
+        let mut tidy = Tidy::begin();
         loop {
             tokio::select! {
                 biased;
@@ -204,6 +206,7 @@ impl Owner {
                 },
                 events = findings.next() => self.take_findings(events),
                 entries = inbox.recv_ready(BATCH) => {
+                    tidy.took(entries.len());
                     for (topic, message) in entries {
                         let is_news = self.is_news(&message);
                         self.parts.recall.hear(&topic, is_news);
@@ -214,6 +217,7 @@ impl Owner {
                 () = until(self.bgp.as_ref().and_then(Side::reports_at)) => {}
                 () = until(self.health.wake()) => {}
                 () = until(self.parts.recall.due()) => self.tend_memory(),
+                () = until(tidy.due()) => tidy.tidy_up(),
                 _ = beat.tick() => {
                     if let Some(side) = &mut self.bgp {
                         side.beat();

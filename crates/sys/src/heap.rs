@@ -14,6 +14,19 @@ pub fn trim_heap() {
 #[cfg(not(target_env = "gnu"))]
 pub const fn trim_heap() {}
 
+/// Has pieces of 128 KiB and more mapped on their own, so that they go back to the kernel once they are
+/// freed. The allocator begins like that, and gives it up as soon as one such piece is freed: then the
+/// pages of long lists lie between what lasts.
+#[cfg(target_env = "gnu")]
+pub fn map_large_pieces() {
+    // SAFETY: takes numbers only.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10) };
+}
+
+/// See there.
+#[cfg(not(target_env = "gnu"))]
+pub const fn map_large_pieces() {}
+
 /// Octets of the heap that are in use, with what the allocator adds to each piece; none where it does
 /// not say so.
 #[cfg(target_env = "gnu")]

@@ -16,7 +16,7 @@
 //!  GroupMembership ── multicast groups the interfaces listen to
 //!  monotonic_now(), ProcessUsage, become_realtime(), become_punctual()
 //!                                          └─ clock, figures and priority of this process and its threads
-//!  heap_in_use(), trim_heap() ── the memory that the allocator holds
+//!  heap_in_use(), trim_heap(), map_large_pieces() ── the memory that the allocator holds
 //! ```
 
 mod clock;
@@ -45,7 +45,7 @@ pub use self::{
     error::Error,
     filter::Filter,
     groups::{Group, GroupMembership},
-    heap::{heap_in_use, trim_heap},
+    heap::{heap_in_use, map_large_pieces, trim_heap},
     hop_udp::{HopDatagram, HopUdp, HopUdpSender},
     link_watch::LinkWatch,
     links::{Link, LinkAddress, Scope, links},

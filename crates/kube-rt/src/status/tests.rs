@@ -23,7 +23,7 @@ fn mk_writer() -> (Writer<&'static str>, Script, Told) {
 
 /// A status patch of Service `ns/<name>` that sets `v`.
 fn mk_patch(name: &str, value: u32) -> Write {
-    mk_write(name, Action::Patch { body: json!({ "v": value }), resource_version: None })
+    mk_write(name, Action::Patch { body: json!({ "v": value }).into(), resource_version: None })
 }
 
 fn mk_write(name: &str, action: Action) -> Write {
@@ -53,7 +53,7 @@ async fn next(told: &mut Told) -> (&'static str, Outcome) {
 async fn patch_is_a_merge_patch_of_the_subresource_and_the_new_version_is_told() {
     let (writer, mut script, mut told) = mk_writer();
     let resource_version = Some("41".into());
-    let body = json!({ "metadata": { "annotations": { "a": null } }, "status": {} });
+    let body = json!({ "metadata": { "annotations": { "a": null } }, "status": {} }).into();
     writer.submit("a", mk_write("a", Action::Patch { body, resource_version }));
     let call = script.next().await;
     assert_eq!(call.line(), "PATCH /api/v1/namespaces/ns/services/a/status");
@@ -241,7 +241,7 @@ async fn forbidden_patch_becomes_update_and_is_remembered() {
 
     // The second write asks no more, and its own precondition wins over the version read.
     let resource_version = Some("8".into());
-    let body = json!({ "v": 2 });
+    let body = json!({ "v": 2 }).into();
     writer.submit("a", mk_write("a", Action::Patch { body, resource_version }));
     script.next().await.ok(&json!({ "metadata": { "resourceVersion": "9" }, "v": 1 }));
     let call = script.next().await;
@@ -278,7 +278,7 @@ async fn forbidden_patch_and_update_is_told_with_the_verb_that_is_wanted() {
 async fn create_posts_to_the_collection_and_tells_the_name() {
     let (writer, mut script, mut told) = mk_writer();
     let body = json!({ "metadata": { "generateName": "l2-" } });
-    writer.submit("a", mk_write("", Action::Create(body.clone())));
+    writer.submit("a", mk_write("", Action::Create(body.clone().into())));
     let call = script.next().await;
     assert_eq!(call.line(), "POST /api/v1/namespaces/ns/services");
     assert_eq!(call.body, body);
@@ -289,7 +289,7 @@ async fn create_posts_to_the_collection_and_tells_the_name() {
 #[tokio::test(start_paused = true)]
 async fn create_of_an_unknown_kind_is_a_failure_and_not_a_missing_object() {
     let (writer, mut script, mut told) = mk_writer();
-    writer.submit("a", mk_write("", Action::Create(json!({}))));
+    writer.submit("a", mk_write("", Action::Create(json!({}).into())));
     script.next().await.fail(404, "not found");
     let (_, outcome) = next(&mut told).await;
     assert!(matches!(outcome, Outcome::Failed(ref error) if error.to_string().contains("CRD")));

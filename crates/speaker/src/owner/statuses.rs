@@ -62,12 +62,13 @@ impl Owner {
 
     fn write_status(&self, name: Arc<str>, subject: Subject, action: Action) {
         let (action, subresource) = match action {
-            Action::Create(object) => (status::Action::Create(object), None),
-            Action::SetStatus(body) => {
-                (status::Action::Patch { body, resource_version: None }, Some("status"))
-            }
+            Action::Create(object) => (status::Action::Create(object.into()), None),
+            Action::SetStatus(body) => (
+                status::Action::Patch { body: body.into(), resource_version: None },
+                Some("status"),
+            ),
             Action::SetOwner(body) => {
-                (status::Action::Patch { body, resource_version: None }, None)
+                (status::Action::Patch { body: body.into(), resource_version: None }, None)
             }
             Action::Delete => (status::Action::Delete, None),
         };
