@@ -45,10 +45,14 @@ pub(super) fn measure(subject: &Subject, control: &Control, runs: usize) -> Resu
     let mut disagreed = Samples::default();
     for _ in 0..LOOKS {
         thread::sleep(Duration::from_secs(1));
-        let now = addresses.iter().map(|ip| Ok(sole_owner(&cluster, *ip)?.is_err()));
-        let now: Vec<bool> = now.collect::<Result<_>>()?;
-        let count = now.iter().filter(|is_wrong| **is_wrong).count();
-        disagreed.push(u32::try_from(count).map_or(f64::INFINITY, f64::from));
+        let mut wrong = 0;
+        for ip in &addresses {
+            if let Err(answers) = sole_owner(&cluster, *ip)? {
+                line(format_args!("   {ip}: {answers}"));
+                wrong += 1;
+            }
+        }
+        disagreed.push(f64::from(wrong));
     }
     let mut measures = vec![
         Measure::of("mixed", "both kinds: addresses without one sole owner", "", &disagreed, 100)
