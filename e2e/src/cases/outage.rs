@@ -32,6 +32,11 @@ pub(super) const CASES: &[Case] = &[
         remembers,
     ),
     case("api_server_restarts", "killed and started again: no answer changes", restarts),
+    case(
+        "api_server_away_for_a_minute",
+        "no answer and no address changes, nothing is lost",
+        is_away,
+    ),
 ];
 
 const SERVER: &str = "kube-apiserver";
@@ -126,20 +131,35 @@ fn remembers(stage: &mut Stage) -> Result<()> {
 }
 
 fn restarts(stage: &mut Stage) -> Result<()> {
+    comes_back_after(stage, Duration::from_secs(3))
+}
+
+/// Longer than a lease, a request and every pause between two attempts.
+fn is_away(stage: &mut Stage) -> Result<()> {
+    comes_back_after(stage, Duration::from_secs(65))
+}
+
+fn comes_back_after(stage: &mut Stage, time: Duration) -> Result<()> {
     stage.apply(&pool("web", &["172.30.1.200-172.30.1.209"]))?;
     stage.apply(&advertisement("all"))?;
     stage.apply(&service("web"))?;
     let address = stage.address("web")?;
     let first = stage.announced("web", Lan::One, address)?;
+    let others = ["a", "b", "c", "d"];
+    others.iter().try_for_each(|name| stage.apply(&service(name)))?;
+    let held = others.iter().map(|name| stage.address(name)).collect::<Result<Vec<_>>>()?;
     let processes = stage.own_processes();
     let steadiness = stage.steadiness(address)?;
     let server = stage.lab().process(SERVER)?;
     server.kill()?;
-    thread::sleep(Duration::from_secs(3));
+    thread::sleep(time);
     server.restart()?;
     is_back(stage)?;
     serves_on(stage, &processes)?;
     steadiness.expect_from(stage.lab().host(&first)?)?;
+    for (name, address) in others.iter().zip(held) {
+        stage.keeps(name, &[&address.to_string()], Duration::from_millis(100))?;
+    }
     stage.keeps("web", &[&address.to_string()], Duration::from_millis(100))
 }
 
