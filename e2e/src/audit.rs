@@ -13,7 +13,8 @@ use serde_json::Value;
 
 /// Cases in which something is refused on purpose, or because a server that has just started does
 /// not know the roles yet.
-const REFUSALS_EXPECTED: [&str; 7] = [
+const REFUSALS_EXPECTED: [&str; 8] = [
+    "api_server_away_for_a_minute",
     "api_server_restarts",
     "install_page",
     "missing_permission",
