@@ -302,7 +302,10 @@ fn nothing_stays_behind(end: &str) -> Outcome {
 }
 
 fn start_victim(how: &str) -> std::io::Result<Child> {
-    Command::new(std::env::current_exe()?)
+    // Shells start what runs in the background with SIGINT ignored, and children inherit that.
+    Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(std::env::current_exe()?)
         .arg(how)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

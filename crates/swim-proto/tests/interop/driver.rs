@@ -101,6 +101,11 @@ impl Ours {
         self.shared.events.lock().unwrap().iter().any(wanted)
     }
 
+    /// How many events there were of a kind.
+    pub(crate) fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
+        self.shared.events.lock().unwrap().iter().filter(|event| wanted(event)).count()
+    }
+
     /// Waits for an event, however long ago it was.
     pub(crate) fn wait(&self, what: &str, seconds: f64, wanted: impl Fn(&Event) -> bool) {
         let found = crate::peer::within(seconds, || self.seen(&wanted));

@@ -82,6 +82,11 @@ impl Peer {
         self.lines.lock().unwrap().iter().find(|line| line.contains(text)).cloned()
     }
 
+    /// How many of its lines have this in them.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        self.lines.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
     pub(crate) fn wait(&self, text: &str, seconds: f64) -> String {
         assert!(
             within(seconds, || self.said(text).is_some()),
