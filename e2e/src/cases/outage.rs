@@ -4,10 +4,11 @@ use std::thread;
 use std::time::Duration;
 
 use ferrolb_lab::Result;
-use ferrolb_lab::api::wait_until;
+use ferrolb_lab::api::{Ref, wait_until};
 use ferrolb_lab::fault::Cable;
 use ferrolb_lab::plan::Lan;
 use ferrolb_lab::process::Signal;
+use serde_json::Value;
 
 use super::case;
 use super::fail_over::taken_over;
@@ -173,11 +174,18 @@ fn is_back(stage: &Stage) -> Result<()> {
 fn serves_on(stage: &Stage, processes: &[u32]) -> Result<()> {
     stage.apply(&service("late"))?;
     let address = stage.address("late")?;
-    // Kubernetes' own controllers wait longer after each outage before they look again.
+    let object = stage.api().get(Ref::new("Service", "default", "late"))?.unwrap_or_default();
+    // Kubernetes' own controllers wait longer after each outage before they look again, and what they
+    // made for a Service of this name before may still be there.
     let query = "labelSelector=kubernetes.io/service-name=late";
     wait_until("late has endpoints", PATIENCE * 3, || {
         let slices = stage.api().list("EndpointSlice", "default", query)?;
-        let filled = slices.iter().any(|slice| slice["endpoints"][0].is_object());
+        let is_own = |slice: &Value| {
+            let owner = &slice["metadata"]["ownerReferences"][0]["uid"];
+            // The embedded server's slices have no owner, and go with their Service.
+            owner.is_null() || *owner == object["metadata"]["uid"]
+        };
+        let filled = slices.iter().any(|slice| is_own(slice) && slice["endpoints"][0].is_object());
         Ok(if filled { Ok(()) } else { Err(slices.len()) })
     })?;
     stage.announced("late", Lan::One, address)?;
