@@ -79,12 +79,13 @@ impl Peer {
 
     /// Whether a line with that text was printed.
     pub(crate) fn said(&self, text: &str) -> Option<String> {
-        self.lines.lock().unwrap().iter().find(|line| line.contains(text)).cloned()
+        self.said_all(text).into_iter().next()
     }
 
-    /// How many of its lines have this in them.
-    pub(crate) fn count(&self, text: &str) -> usize {
-        self.lines.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    /// Its lines that have this in them.
+    pub(crate) fn said_all(&self, text: &str) -> Vec<String> {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
     pub(crate) fn wait(&self, text: &str, seconds: f64) -> String {
