@@ -48,9 +48,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The same until there is something to show and the API server trusts it.
 const LOOK_AT_START: Duration = Duration::from_secs(1);
 /// Time for the API server to have been told whom to trust, until a process counts as ready anyway:
-/// a leader that died is followed by then, and what hinders (a role without the verb, webhooks that
-/// nobody configured) would hinder for ever.
+/// a leader that died is followed by then, and what hinders (a role without the verb) would hinder for
+/// ever.
 const TELLING: Duration = Duration::from_secs(15);
+/// The same where no webhook is configured: whoever installs does that right after the workloads.
+const CONFIGURING: Duration = Duration::from_secs(1);
 /// Time for one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Steps of one round: a new CA, then a server certificate by it, then nothing.
@@ -106,6 +108,7 @@ pub struct Keeper {
     /// Set once the API server has the authority of what is shown.
     told: Check,
     is_told: bool,
+    begun: Instant,
 }
 
 impl Keeper {
@@ -120,7 +123,17 @@ impl Keeper {
         may_write: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         let (may_write, clock) = (Arc::new(may_write), WallClock::system());
-        Self { client, settings, identity, may_write, clock, shown: None, told, is_told: false }
+        Self {
+            client,
+            settings,
+            identity,
+            may_write,
+            clock,
+            shown: None,
+            told,
+            is_told: false,
+            begun: Instant::now(),
+        }
     }
 
     /// The same keeper with another wall clock.
@@ -137,7 +150,7 @@ impl Keeper {
             bell.on_object::<Secret>(&self.client, namespace, secret);
             bell.on_cluster_object::<ValidatingWebhookConfiguration>(&self.client, webhooks);
             bell.on_cluster_object::<CustomResourceDefinition>(&self.client, definition);
-            let (mut said, begun) = (None, Instant::now());
+            let mut said = None;
             loop {
                 match self.round().await {
                     Ok(()) => said = None,
@@ -149,7 +162,7 @@ impl Keeper {
                         }
                     }
                 }
-                if !self.is_told && begun.elapsed() >= TELLING {
+                if !self.is_told && self.begun.elapsed() >= TELLING {
                     tracing::warn!(
                         op = "certificates",
                         "the API server was not told yet whom to trust at our webhooks"
@@ -291,10 +304,13 @@ impl Keeper {
         }
         let bundle = json!(ByteString(bundle.as_bytes().to_vec()));
         let resource = Resource::of::<ValidatingWebhookConfiguration>();
-        if let Some(object) = self.get(&resource, &self.settings.webhooks).await? {
-            let mut hooks = object["webhooks"].as_array().into_iter().flatten();
-            self.is_told = hooks.all(|hook| hook["clientConfig"]["caBundle"] == bundle);
-        }
+        self.is_told = match self.get(&resource, &self.settings.webhooks).await? {
+            Some(object) => {
+                let mut hooks = object["webhooks"].as_array().into_iter().flatten();
+                hooks.all(|hook| hook["clientConfig"]["caBundle"] == bundle)
+            }
+            None => self.begun.elapsed() >= CONFIGURING,
+        };
         if self.is_told {
             self.told.ready();
         }
