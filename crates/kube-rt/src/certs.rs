@@ -107,7 +107,6 @@ pub struct Keeper {
     shown: Option<Contents>,
     /// Set once the API server has the authority of what is shown.
     told: Check,
-    is_told: bool,
     begun: Instant,
 }
 
@@ -131,7 +130,6 @@ impl Keeper {
             clock,
             shown: None,
             told,
-            is_told: false,
             begun: Instant::now(),
         }
     }
@@ -162,15 +160,14 @@ impl Keeper {
                         }
                     }
                 }
-                if !self.is_told && self.begun.elapsed() >= TELLING {
+                if !self.told.is_ready() && self.begun.elapsed() >= TELLING {
                     tracing::warn!(
                         op = "certificates",
                         "the API server was not told yet whom to trust at our webhooks"
                     );
-                    self.is_told = true;
                     self.told.ready();
                 }
-                let settled = self.identity.is_ready() && self.is_told;
+                let settled = self.identity.is_ready() && self.told.is_ready();
                 let pause = if settled { LOOK } else { LOOK_AT_START };
                 let waited = async {
                     sleep(PAUSE).await;
@@ -299,19 +296,19 @@ impl Keeper {
 
     /// Whether the API server has `bundle` for each webhook, until it had it once.
     async fn look_whether_told(&mut self, bundle: &str) -> Result<(), Failure> {
-        if self.is_told || bundle.is_empty() {
+        if self.told.is_ready() || bundle.is_empty() {
             return Ok(());
         }
         let bundle = json!(ByteString(bundle.as_bytes().to_vec()));
         let resource = Resource::of::<ValidatingWebhookConfiguration>();
-        self.is_told = match self.get(&resource, &self.settings.webhooks).await? {
+        let is_told = match self.get(&resource, &self.settings.webhooks).await? {
             Some(object) => {
                 let mut hooks = object["webhooks"].as_array().into_iter().flatten();
                 hooks.all(|hook| hook["clientConfig"]["caBundle"] == bundle)
             }
             None => self.begun.elapsed() >= CONFIGURING,
         };
-        if self.is_told {
+        if is_told {
             self.told.ready();
         }
         Ok(())

@@ -121,6 +121,11 @@ impl Check {
         *self.missing.lock() = None;
     }
 
+    /// Whether the condition holds.
+    pub fn is_ready(&self) -> bool {
+        self.missing.lock().is_none()
+    }
+
     /// The condition does not hold, and why.
     pub fn not_ready(&self, reason: impl Into<String>) {
         *self.missing.lock() = Some(reason.into());

@@ -226,14 +226,14 @@ async fn ready_is_who_shows_what_the_api_server_trusts() {
     let (mut leader, mut follower) = (mk_keeper(&client, true), mk_keeper(&client, false));
     for keeper in [&mut leader, &mut follower] {
         keeper.round().await.unwrap();
-        assert!(keeper.identity.is_ready() && !keeper.is_told, "nobody would ask");
+        assert!(keeper.identity.is_ready() && !keeper.told.is_ready(), "nobody would ask");
     }
     create_configuration(&client).await;
     follower.round().await.unwrap();
-    assert!(!follower.is_told, "the leader has not written yet");
+    assert!(!follower.told.is_ready(), "the leader has not written yet");
     leader.round().await.unwrap();
     follower.round().await.unwrap();
-    assert!(leader.is_told && follower.is_told);
+    assert!(leader.told.is_ready() && follower.told.is_ready());
 }
 
 #[tokio::test]
