@@ -1,13 +1,14 @@
 //! Somebody else speaks for an address: a stranger on the network, or one of our own nodes.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ferrolb_addr::Family;
 use ferrolb_lab::api::wait_until;
 use ferrolb_lab::plan::Lan;
+use ferrolb_lab::probe::neighbour;
 use ferrolb_lab::{Host, Result, fault};
 
 use super::case;
@@ -155,15 +156,14 @@ fn asked_for(stage: &Stage, address: &str, family: &str) -> Result<()> {
 /// A host outside the cluster that has an address.
 struct Stranger {
     host: Host,
-    address: String,
+    ip: IpAddr,
 }
 
 impl Stranger {
     fn with(stage: &mut Stage, ip: IpAddr) -> Result<Self> {
-        let (host, prefix) = (stage.guest()?, if ip.is_ipv4() { 32 } else { 128 });
-        let address = format!("{ip}/{prefix}");
-        host.success(["ip", "address", "replace", &address, "dev", "eth0", "nodad"])?;
-        Ok(Self { host, address })
+        let stranger = Self { host: stage.guest()?, ip };
+        stranger.ip_address(&["replace", &ip.to_string(), "dev", "eth0", "nodad"])?;
+        Ok(stranger)
     }
 
     fn mac(&self) -> String {
@@ -173,16 +173,14 @@ impl Stranger {
     /// Asks for a neighbour in the name of the address, as any host does before it sends from it.
     fn claim(&self, stage: &Stage) -> Result<()> {
         let neighbour = stage.client(Lan::One)?.address(Lan::One, Family::V4);
-        let source = self.address.trim_end_matches("/32");
-        let route = format!("{neighbour}/32");
-        self.host.success(["ip", "route", "replace", &route, "dev", "eth0", "src", source])?;
-        self.host.success(["ip", "neighbour", "flush", "dev", "eth0"])?;
-        // Nobody listens there: the question before it is all that is wanted.
-        let _refused = self.host.http(SocketAddr::new(neighbour, 9), "/", Duration::from_secs(1));
-        Ok(())
+        neighbour::ask_as(&self.host, Lan::One, self.ip, neighbour)
     }
 
     fn gone(self) -> Result<()> {
-        self.host.success(["ip", "address", "del", &self.address, "dev", "eth0"]).map(drop)
+        self.ip_address(&["del", &self.ip.to_string(), "dev", "eth0"])
+    }
+
+    fn ip_address(&self, arguments: &[&str]) -> Result<()> {
+        self.host.success(["ip", "address"].iter().chain(arguments)).map(drop)
     }
 }

@@ -71,16 +71,21 @@ pub fn ask(
     Ok(heard.answers().map(|sighting| sighting.mac).collect())
 }
 
+/// Asks once, in the name of another address: whoever hears it takes the host for its owner, as
+/// before the first packet that any host sends from an address.
+pub fn ask_as(host: &Host, lan: Lan, own: IpAddr, address: IpAddr) -> Result<()> {
+    let question = Question { own_address: own, ..Question::new(host, lan, address) };
+    host.netns.inside(|| {
+        let mut frame = FrameBuf::new();
+        question.write(&mut frame);
+        question.open()?.send(frame.as_bytes()).map_err(sys("packet socket"))
+    })?
+}
+
 impl Watch {
     /// Asks from a host on a LAN for an address, again and again.
     pub fn start(host: &Host, lan: Lan, address: IpAddr, period: Duration) -> Result<Self> {
-        let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
-        let question = Question {
-            address,
-            interface: lan.interface(),
-            own_address: host.address(lan, family),
-            own_mac: host.mac(lan),
-        };
+        let question = Question::new(host, lan, address);
         let waker = Waker::new().map_err(sys("neighbour probe"))?;
         let stop = waker.clone();
         let thread = host.netns.spawn("neighbour", move || question.repeat(period, &stop))?;
@@ -123,7 +128,17 @@ impl Heard {
 }
 
 impl Question {
-    fn repeat(&self, period: Duration, stop: &Waker) -> Result<Vec<Sighting>> {
+    fn new(host: &Host, lan: Lan, address: IpAddr) -> Self {
+        let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
+        Self {
+            address,
+            interface: lan.interface(),
+            own_address: host.address(lan, family),
+            own_mac: host.mac(lan),
+        }
+    }
+
+    fn open(&self) -> Result<PacketSocket> {
         let index = links()
             .map_err(sys("links"))?
             .into_iter()
@@ -131,8 +146,11 @@ impl Question {
             .map(|link| link.index)
             .ok_or_else(|| Error::unknown("interface", self.interface, []))?;
         let filter = if self.address.is_ipv4() { Filter::Arp } else { Filter::NeighborDiscovery };
-        let socket =
-            PacketSocket::open(index, self.interface, filter).map_err(sys("packet socket"))?;
+        PacketSocket::open(index, self.interface, filter).map_err(sys("packet socket"))
+    }
+
+    fn repeat(&self, period: Duration, stop: &Waker) -> Result<Vec<Sighting>> {
+        let socket = self.open()?;
         let mut frame = FrameBuf::new();
         self.write(&mut frame);
 
