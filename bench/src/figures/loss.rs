@@ -29,6 +29,8 @@ const OFTEN: usize = 2;
 
 /// Time for a node that came back to have its address again.
 const RETURN: Duration = Duration::from_secs(40);
+/// Who answers alone for so long owns it from now on: longer than a node that came back waits.
+const KEPT: Duration = Duration::from_secs(20);
 
 /// How the owner is lost.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -171,12 +173,7 @@ fn one(cluster: &Cluster, address: IpAddr, loss: Loss, run: usize) -> Result<Opt
         (Some(first), _) => first.at.duration_since(begun),
         (None, _) => NEVER,
     };
-    let returned = wait_until("the former owner has the address again", RETURN, || {
-        let answers = cluster.ask(address)?;
-        let alone = answers.len() == 1 && answers.contains(&mac);
-        Ok(if alone { Ok(()) } else { Err(format!("{answers:?}")) })
-    });
-    if let Err(error) = returned {
+    if let Err(error) = settle(cluster, address, mac) {
         complain(format_args!("   {error}: all speakers start again"));
         cluster.speakers()?.iter().try_for_each(|speaker| speaker.restart())?;
         cluster.lab.wait_ready(PATIENCE)?;
@@ -185,4 +182,17 @@ fn one(cluster: &Cluster, address: IpAddr, loss: Loss, run: usize) -> Result<Opt
     // Whoever announces anew repeats himself for a while; let it pass.
     thread::sleep(Duration::from_secs(2));
     Ok(undisturbed.then_some(time))
+}
+
+/// Waits until the former owner has the address again, or another one keeps it.
+fn settle(cluster: &Cluster, address: IpAddr, former: Mac) -> Result<()> {
+    let (mut before, mut since) = (BTreeSet::new(), Instant::now());
+    wait_until("the address has an owner again", RETURN, || {
+        let answers = cluster.ask(address)?;
+        if answers != before {
+            (before, since) = (answers.clone(), Instant::now());
+        }
+        let settled = answers.len() == 1 && (answers.contains(&former) || since.elapsed() >= KEPT);
+        Ok(if settled { Ok(()) } else { Err(format!("{answers:?}")) })
+    })
 }
