@@ -60,6 +60,11 @@ pub(crate) fn all(args: &Args) -> Result<Subjects> {
 }
 
 impl Subject {
+    /// Another implementation, or ours with some of it.
+    pub(crate) fn is_peer(&self) -> bool {
+        self.options.peer.is_some()
+    }
+
     /// A lab for it with this API server.
     pub(crate) fn options(&self, control: &Control) -> Options {
         Options { control: control.clone(), ..self.options.clone() }

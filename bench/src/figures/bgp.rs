@@ -7,6 +7,7 @@
 //! ```
 
 pub(super) mod bfd;
+mod one_more;
 pub(crate) mod pair;
 mod rig;
 mod routes;
@@ -20,23 +21,39 @@ use serde_json::json;
 
 use self::rig::Rig;
 use crate::args::Args;
-use crate::cluster::{address, broken};
 use crate::report::{Limit, Measure};
 use crate::sample::Samples;
 use crate::subject::Subject;
 use crate::usage::cpu_seconds;
 
-/// Numbers of Services, and within how many seconds of the speaker's start their routes are there.
-const SCALES: [(usize, f64, f64); 2] = [(2000, 1.0, 20.0), (5000, 2.0, 30.0)];
+/// So many Services, and what is aimed at with them.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    services: usize,
+    /// Within how many seconds of the speaker's start their routes are there.
+    seconds: f64,
+    megabytes: f64,
+    /// How often another implementation's speaker starts, whose time may grow with the square.
+    peer_starts: usize,
+}
 
-/// The same when only the way is tried.
-const QUICK: [(usize, f64, f64); 1] = [(50, 1.0, 20.0)];
+const SCALES: [Scale; 2] = [
+    Scale { services: 2000, seconds: 1.0, megabytes: 20.0, peer_starts: 3 },
+    Scale { services: 5000, seconds: 2.0, megabytes: 30.0, peer_starts: 1 },
+];
+
+/// When only the way is tried.
+const QUICK: [Scale; 1] = [Scale { services: 50, ..SCALES[0] }];
+
+/// How many more Services there are, one after the other: ours and another implementation's.
+const TRIES: usize = 30;
+const PEER_TRIES: usize = 10;
 
 /// Changes of labels in one go.
 const FEW_LABELS: usize = 100;
 const MANY_LABELS: usize = 1000;
 
-/// The longest a single Service may take.
+/// The longest until thousands of routes are there.
 const PATIENCE: Duration = Duration::from_mins(4);
 
 pub(super) fn measure(subject: &Subject, control: &Control, args: &Args) -> Result<Vec<Measure>> {
@@ -44,45 +61,74 @@ pub(super) fn measure(subject: &Subject, control: &Control, args: &Args) -> Resu
     let mut measures = Vec::new();
     let mut from = 0;
     for scale in if args.quick { &QUICK[..] } else { &SCALES } {
-        line(format_args!("   making Services up to {}", scale.0));
-        match at_scale(&rig, from, *scale, args) {
-            Ok(more) => measures.extend(more),
-            // What was measured before stands.
-            Err(error) if !measures.is_empty() => {
-                complain(format_args!("bench: {} Services: {error}", scale.0));
-                break;
+        line(format_args!("   making Services up to {}", scale.services));
+        let rounds = Rounds::of(subject, *scale, args);
+        if let Err(error) = at_scale(&rig, from, *scale, rounds, &mut measures) {
+            if measures.is_empty() {
+                return Err(error);
             }
-            Err(error) => return Err(error),
+            // What was measured before stands.
+            complain(format_args!("bench: {} Services: {error}", scale.services));
+            break;
         }
-        from = scale.0;
+        from = scale.services;
     }
     Ok(measures)
+}
+
+/// How often what takes long is done.
+#[derive(Clone, Copy, Debug)]
+struct Rounds {
+    /// Changes of labels at most.
+    labels: usize,
+    starts: usize,
+    tries: usize,
+}
+
+impl Rounds {
+    fn of(subject: &Subject, scale: Scale, args: &Args) -> Self {
+        let (labels, starts, tries) = if subject.is_peer() {
+            (FEW_LABELS, scale.peer_starts, PEER_TRIES)
+        } else {
+            (MANY_LABELS, 3, TRIES)
+        };
+        Self {
+            labels: labels.min(scale.services),
+            starts: args.runs(starts, 1),
+            tries: args.samples(tries, 5),
+        }
+    }
 }
 
 fn at_scale(
     rig: &Rig,
     from: usize,
-    (services, seconds, megabytes): (usize, f64, f64),
-    args: &Args,
-) -> Result<Vec<Measure>> {
+    scale: Scale,
+    rounds: Rounds,
+    measures: &mut Vec<Measure>,
+) -> Result<()> {
+    let services = scale.services;
+    let mut add = |more: Vec<Measure>| {
+        for measure in &more {
+            line(format_args!("   {}: {:.3} {}", measure.figure, measure.value, measure.unit));
+        }
+        measures.extend(more);
+    };
     rig.serve_many(from, services)?;
     rig.wait_for_routes(rig.singles() + services, PATIENCE)?;
     rig.settle()?;
-    let resident = rig.speaker()?.resident()?;
-    let mut measures = vec![
-        of(services, "resident memory of the speaker", "MB", megabytes_of(resident))
-            .at_most(Limit::Value(megabytes)),
-    ];
-    measures.extend(labels(rig, services, FEW_LABELS.min(services))?);
-    if services >= MANY_LABELS {
-        measures.extend(labels(rig, services, MANY_LABELS)?);
+    let resident = megabytes_of(rig.speaker()?.resident()?);
+    add(vec![
+        of(services, "resident memory of the speaker", "MB", resident)
+            .at_most(Limit::Value(scale.megabytes)),
+    ]);
+    add(labels(rig, services, FEW_LABELS.min(rounds.labels))?);
+    if rounds.labels > FEW_LABELS {
+        add(labels(rig, services, rounds.labels)?);
     }
-    measures.extend(start(rig, services, seconds, args.samples(3, 1))?);
-    measures.extend(one_more(rig, services, args.samples(30, 5))?);
-    for measure in &measures {
-        line(format_args!("   {}: {:.3} {}", measure.figure, measure.value, measure.unit));
-    }
-    Ok(measures)
+    add(one_more::measure(rig, services, rounds.tries)?);
+    add(start(rig, services, scale.seconds, rounds.starts)?);
+    Ok(())
 }
 
 fn of(services: usize, what: &str, unit: &'static str, value: f64) -> Measure {
@@ -114,43 +160,6 @@ fn start(rig: &Rig, services: usize, limit: f64, rounds: usize) -> Result<Vec<Me
         Measure::of("bgp", &whole, "s", &time, 50).at_most(Limit::Value(limit)),
         Measure::of("bgp", &whole, "s", &time, 100),
         Measure::of("bgp", &figure("CPU of the speaker until then"), "s", &cpu, 50),
-    ])
-}
-
-/// Services one after the other, each until the router's kernel has the route.
-fn one_more(rig: &Rig, services: usize, rounds: usize) -> Result<Vec<Measure>> {
-    let api = rig.cluster.lab.api();
-    let changes = api.watch("Service", "default")?;
-    let mut watch = rig.watch_routes()?;
-    let (mut whole, mut told) = (Samples::default(), Samples::default());
-    for round in 0..rounds {
-        let (name, wanted) = (format!("more-{services}-{round}"), Rig::single(services, round));
-        rig.prepare(&name)?;
-        let requested = Instant::now();
-        rig.request(&name, wanted)?;
-        let routed = watch.added(wanted, PATIENCE)?;
-        let shown = loop {
-            let left = PATIENCE.saturating_sub(requested.elapsed());
-            let (at, object) = changes
-                .recv_timeout(left)
-                .map_err(|_| broken(format!("{name} has no address after {PATIENCE:?}")))?;
-            if object["metadata"]["name"] == name.as_str() && address(&object).is_some() {
-                break at;
-            }
-        };
-        whole.push_millis(routed.duration_since(requested));
-        told.push_millis(routed.saturating_duration_since(shown));
-    }
-    let figure = |what: &str| format!("{services} routes: {what}");
-    let (whole_name, told_name) = (
-        figure("one more Service requested → route in the router's kernel"),
-        figure("address in its status → route in the router's kernel"),
-    );
-    Ok(vec![
-        Measure::of("bgp", &whole_name, "ms", &whole, 50),
-        Measure::of("bgp", &whole_name, "ms", &whole, 100).at_most(Limit::Value(200.0)),
-        Measure::of("bgp", &told_name, "ms", &told, 50),
-        Measure::of("bgp", &told_name, "ms", &told, 100),
     ])
 }
 
