@@ -28,7 +28,7 @@ pub(crate) use self::webhooks::{HEARD, WEBHOOKS};
 pub(crate) use self::wire::PERIOD;
 
 /// How long anything may take that normally takes far less.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// How long something must not happen before it counts as not happening.
 pub(crate) const QUIET: Duration = Duration::from_secs(2);

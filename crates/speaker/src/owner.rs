@@ -289,7 +289,7 @@ impl Owner {
             | Message::Session(..)
             | Message::StatusWritten(..)
             | Message::StatusAgain(_)
-            | Message::Synced(L2_STATUSES | BGP_STATUSES | SESSIONS) => self.take_report(message),
+            | Message::Synced(BGP_STATUSES | SESSIONS) => self.take_report(message),
             Message::BgpPeer(..)
             | Message::BgpAdvertisement(..)
             | Message::BfdProfile(..)
@@ -298,15 +298,23 @@ impl Owner {
             | Message::SecretListed(_) => self.take_bgp(message),
             Message::Synced(name) if topics::BGP.contains(&name) => self.take_bgp(message),
             Message::Synced(name) => {
-                for message in self.parts.recall.complete(name) {
-                    self.take(message);
+                if name == L2_STATUSES {
+                    self.take_report(message);
                 }
-                self.parts.missing.retain(|missing| *missing != name);
-                if self.parts.missing.is_empty() {
-                    self.parts.recall.end();
-                    info!("everything is listed, announcing begins");
-                }
+                self.take_listed(name);
             }
+        }
+    }
+
+    fn take_listed(&mut self, name: &'static str) {
+        for message in self.parts.recall.complete(name) {
+            self.take(message);
+        }
+        let missing = &mut self.parts.missing;
+        if missing.extract_if(.., |missing| *missing == name).next().is_some() && missing.is_empty()
+        {
+            self.parts.recall.end();
+            info!("everything is listed, announcing begins");
         }
     }
 
@@ -489,7 +497,7 @@ impl Owner {
                 self.tell_impossible(key, *ip, interfaces);
             }
         }
-        addresses.retain(|(ip, _)| !self.vetting.holds(*ip));
+        addresses.retain(|(ip, _)| self.vetting.hold(*ip).is_none());
         let pool = announcement.pool.clone();
         (!addresses.is_empty()).then_some(Announcement { pool, addresses })
     }

@@ -29,6 +29,7 @@ use crate::owner::{BgpParts, Owner, Parts, Recall};
 use crate::settings::{BgpEngine, BgpSettings, MembersSettings, Settings};
 use crate::standing::Standing;
 use crate::topics::{StatusKey, watch_all, watch_bgp};
+use crate::vetting::ConflictPolicy;
 
 /// Facts that wait to be taken in; beyond that the watches wait.
 const INBOX: usize = 4096;
@@ -118,7 +119,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     }
     let (post, inbox) = inbox(INBOX);
     let labels = Some(members_settings.labels.as_str()).filter(|labels| !labels.is_empty());
-    let watches = watch_all(&client, &namespace, labels, &pod, &client_metrics, &post);
+    let refuses = conflicts == ConflictPolicy::Refuse;
+    let watches = watch_all(&client, &namespace, labels, &pod, refuses, &client_metrics, &post);
     let _bgp_watches =
         bgp.is_some().then(|| watch_bgp(&client, &namespace, &node, &client_metrics, &post));
     for (name, watch) in &watches.required {

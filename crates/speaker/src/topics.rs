@@ -172,12 +172,14 @@ pub(crate) struct Watches {
 }
 
 /// Watches everything a speaker decides by. `speakers` is the label selector of speaker Pods; without
-/// one, only the own Pod `own_pod` is followed, unless its name is empty.
+/// one, only the own Pod `own_pod` is followed, unless its name is empty. What was refused is in reports,
+/// so who `refuses` waits for those too.
 pub(crate) fn watch_all(
     client: &Client,
     namespace: &str,
     speakers: Option<&str>,
     own_pod: &str,
+    refuses: bool,
     metrics: &ClientMetrics,
     post: &Post<Topic, Message>,
 ) -> Watches {
@@ -287,7 +289,12 @@ pub(crate) fn watch_all(
         (POOLS, pools),
         (ADVERTISEMENTS, advertisements),
     ];
-    let mut others = vec![statuses];
+    let mut others = Vec::new();
+    if refuses {
+        required.push((L2_STATUSES, statuses));
+    } else {
+        others.push(statuses);
+    }
     match pods {
         Some(pods) if speakers.is_some() => required.push((PODS, pods)),
         pods => others.extend(pods),

@@ -4,13 +4,17 @@
 //! ```text
 //!  first owner in the cluster is us ──► Probing ── free ──► answered
 //!                                          └── taken ── warn ──► answered · refuse ──► Refused ⟲
-//!  answered ── a node that comes before us answers too ──► LeftTo ── vacant ──► answered
+//!  answered ── a node that comes before us answers too ──► LeftTo ── vacant, or heard ──► answered
 //! ```
 //!
-//! An address that had an owner before, or was there when this speaker came up, is never probed:
-//! a fail-over does not wait.
+//! An address is left to a node that seems to be dead and answers all the same. Once that node is
+//! heard, both know the same again, and the election alone says who answers.
+//!
+//! An address that had an owner before, or was there when this speaker came up, is not probed: a
+//! fail-over does not wait. Unless that owner has reported that it did not announce it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -52,6 +56,29 @@ pub(crate) enum Hold {
     Refused { mac: Mac, again: Duration },
     /// This node answers for it and comes before us.
     LeftTo(NodeName),
+}
+
+impl Hold {
+    /// Its word in logs.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Probing => "probing",
+            Self::Refused { .. } => "addressConflict",
+            Self::LeftTo(_) => "yielded",
+        }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Probing => f.write_str("it is being found out whether the address is free"),
+            Self::Refused { mac, .. } => write!(f, "station {mac} has the address"),
+            Self::LeftTo(node) => {
+                write!(f, "node {} answers too, and comes first", node.as_str())
+            }
+        }
+    }
 }
 
 /// What a new decision about a Service asks for.
@@ -98,12 +125,14 @@ impl Vetting {
         self.known.insert(key, addresses.into_iter().collect());
     }
 
-    /// Takes in a decision about `key`, before anything is done about it.
+    /// Takes in a decision about `key`, before anything is done about it. `refused` are addresses that
+    /// their last owner was kept from announcing.
     pub(crate) fn review(
         &mut self,
         key: &ServiceKey,
         addresses: &[IpAddr],
         role: Role,
+        refused: &BTreeSet<IpAddr>,
         is_answered: impl Fn(IpAddr) -> bool,
     ) -> Review {
         let mut review = Review::default();
@@ -132,7 +161,10 @@ impl Vetting {
             }
             if let Some(held) = self.held.get_mut(&ip) {
                 held.services.insert(key.clone());
-            } else if is_new && policy != ConflictPolicy::Off && !is_answered(ip) {
+            } else if (is_new || refused.contains(&ip))
+                && policy != ConflictPolicy::Off
+                && !is_answered(ip)
+            {
                 let held = Held { why: Hold::Probing, services: [key.clone()].into() };
                 self.held.insert(ip, held);
                 review.probe.push(ip);
@@ -141,9 +173,9 @@ impl Vetting {
         review
     }
 
-    /// Whether `ip` must not be answered.
-    pub(crate) fn holds(&self, ip: IpAddr) -> bool {
-        self.held.contains_key(&ip)
+    /// Why `ip` must not be answered, if so.
+    pub(crate) fn hold(&self, ip: IpAddr) -> Option<&Hold> {
+        self.held.get(&ip).map(|held| &held.why)
     }
 
     /// The probe of `ip` found nobody, or the rival is gone: returns the Services to decide again.
@@ -163,10 +195,16 @@ impl Vetting {
         self.held.insert(ip, Held { why: Hold::LeftTo(node), services });
     }
 
+    /// These nodes are heard: returns the addresses that were left to one of them, to be released.
+    pub(crate) fn left_to(&self, nodes: &BTreeSet<NodeName>) -> Vec<IpAddr> {
+        let left = |why: &Hold| matches!(why, Hold::LeftTo(node) if nodes.contains(node));
+        self.held.iter().filter(|(_, held)| left(&held.why)).map(|(ip, _)| *ip).collect()
+    }
+
     /// The station that has `ip`, if it is refused for that.
     pub(crate) fn refused(&self, ip: IpAddr) -> Option<Mac> {
-        match self.held.get(&ip)?.why {
-            Hold::Refused { mac, .. } => Some(mac),
+        match self.hold(ip)? {
+            Hold::Refused { mac, .. } => Some(*mac),
             Hold::Probing | Hold::LeftTo(_) => None,
         }
     }
@@ -211,7 +249,7 @@ mod tests {
     /// The addresses that a decision wants probed.
     fn probed(vetting: &mut Vetting, name: &str, ips: &[u8], role: Role) -> Vec<IpAddr> {
         let ips: Vec<IpAddr> = ips.iter().map(|last| mk_ip(*last)).collect();
-        vetting.review(&mk_key(name), &ips, role, |_| false).probe
+        vetting.review(&mk_key(name), &ips, role, &BTreeSet::new(), |_| false).probe
     }
 
     #[test]
@@ -220,7 +258,7 @@ mod tests {
         // No endpoints yet: nobody is owner, and nothing is known of the address.
         assert_eq!(probed(&mut vetting, "a", &[1], Role::Nobody), NONE);
         assert_eq!(probed(&mut vetting, "a", &[1], Role::Own), [mk_ip(1)]);
-        assert!(vetting.holds(mk_ip(1)));
+        assert_eq!(vetting.hold(mk_ip(1)), Some(&Hold::Probing));
         assert_eq!(vetting.release(mk_ip(1)), [mk_key("a")].into());
         assert_eq!(probed(&mut vetting, "a", &[1], Role::Own), NONE);
         // A fail-over does not wait.
@@ -254,13 +292,31 @@ mod tests {
     }
 
     #[test]
+    fn what_its_last_owner_refused_is_probed() {
+        let mut vetting = Vetting::new(ConflictPolicy::Refuse);
+        let (key, ips) = (mk_key("a"), [mk_ip(1), mk_ip(2)]);
+        let mut review = |role, refused: &[u8], answered| {
+            let refused = refused.iter().map(|last| mk_ip(*last)).collect();
+            vetting.review(&key, &ips, role, &refused, |_| answered).probe
+        };
+        assert_eq!(review(Role::Other, &[2], false), NONE);
+        assert_eq!(review(Role::Own, &[2], false), [mk_ip(2)]);
+        // Under way.
+        assert_eq!(review(Role::Own, &[2], false), NONE);
+        assert_eq!(review(Role::Other, &[2], false), NONE);
+        // The report is an old one.
+        assert_eq!(review(Role::Own, &[2], true), NONE);
+    }
+
+    #[test]
     fn a_shared_address_is_probed_once_and_frees_all_its_services() {
         let mut vetting = Vetting::new(ConflictPolicy::Warn);
         assert_eq!(probed(&mut vetting, "a", &[1], Role::Own), [mk_ip(1)]);
         assert_eq!(probed(&mut vetting, "b", &[1], Role::Own), NONE);
         assert_eq!(vetting.release(mk_ip(1)), [mk_key("a"), mk_key("b")].into());
         // Answered for others already: nothing to find out.
-        let review = vetting.review(&mk_key("c"), &[mk_ip(1)], Role::Own, |_| true);
+        let review =
+            vetting.review(&mk_key("c"), &[mk_ip(1)], Role::Own, &BTreeSet::new(), |_| true);
         assert_eq!(review, Review::default());
     }
 
@@ -273,11 +329,14 @@ mod tests {
         probed(&mut vetting, "a", &[1], Role::Own);
         probed(&mut vetting, "b", &[1], Role::Own);
         let ips: Vec<IpAddr> = ips.iter().map(|last| mk_ip(*last)).collect();
-        assert_eq!(vetting.review(&mk_key("a"), &ips, role, |_| false).dropped, NONE);
-        assert!(vetting.holds(mk_ip(1)));
-        let review = vetting.review(&mk_key("b"), &ips, role, |_| false);
+        assert_eq!(
+            vetting.review(&mk_key("a"), &ips, role, &BTreeSet::new(), |_| false).dropped,
+            NONE
+        );
+        assert!(vetting.hold(mk_ip(1)).is_some());
+        let review = vetting.review(&mk_key("b"), &ips, role, &BTreeSet::new(), |_| false);
         assert_eq!(review.dropped, [mk_ip(1)]);
-        assert!(!vetting.holds(mk_ip(1)));
+        assert_eq!(vetting.hold(mk_ip(1)), None);
     }
 
     #[test]
@@ -285,7 +344,7 @@ mod tests {
         let mut vetting = Vetting::new(ConflictPolicy::Refuse);
         probed(&mut vetting, "a", &[1], Role::Own);
         vetting.refuse(Duration::from_secs(10), mk_ip(1), MAC);
-        assert!(vetting.holds(mk_ip(1)));
+        assert!(vetting.hold(mk_ip(1)).is_some());
         assert_eq!((vetting.refused(mk_ip(1)), vetting.refused(mk_ip(2))), (Some(MAC), None));
         assert_eq!(vetting.due(Duration::from_secs(69)), NONE);
         assert_eq!(vetting.due(Duration::from_secs(70)), [mk_ip(1)]);
@@ -298,8 +357,11 @@ mod tests {
         let mut vetting = Vetting::new(ConflictPolicy::Off);
         assert_eq!(probed(&mut vetting, "a", &[1], Role::Own), NONE);
         vetting.leave(mk_ip(1), "node-b".into(), [mk_key("a")].into());
-        assert!(vetting.holds(mk_ip(1)));
+        assert_eq!(vetting.hold(mk_ip(1)), Some(&Hold::LeftTo("node-b".into())));
+        // The other one is no longer taken for dead: the election is believed again.
+        assert_eq!(vetting.left_to(&["node-a".into()].into()), NONE);
+        assert_eq!(vetting.left_to(&["node-b".into()].into()), [mk_ip(1)]);
         assert_eq!(vetting.release(mk_ip(1)), [mk_key("a")].into());
-        assert!(!vetting.holds(mk_ip(1)));
+        assert_eq!(vetting.hold(mk_ip(1)), None);
     }
 }

@@ -6,7 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ferrolb_addr::Family;
+use ferrolb_api::labels;
 use ferrolb_lab::api::wait_until;
+use ferrolb_lab::fault::Cable;
 use ferrolb_lab::plan::Lan;
 use ferrolb_lab::probe::neighbour;
 use ferrolb_lab::{Host, Result, fault};
@@ -25,6 +27,11 @@ pub(super) const CASES: &[Case] = &[
         takes,
     ),
     case("stranger_refused", "refuse: not announced while a stranger has it", refused),
+    case(
+        "stranger_refused_by_next_owner",
+        "refuse: the next owner knows of it, and announces once the stranger is gone",
+        refused_by_next,
+    ),
     case("stranger_avoided", "refuse: a Service that did not ask gets another address", avoided),
     case(
         "nodes_deaf_to_each_other",
@@ -98,6 +105,42 @@ fn refused(stage: &mut Stage) -> Result<()> {
         stage.expect_addresses("web", &["172.30.1.207"])?;
         stranger.gone()
     })
+}
+
+fn refused_by_next(stage: &mut Stage) -> Result<()> {
+    stage.with_flag("DaemonSet", "speaker", "--address-conflicts=refuse", |stage| {
+        let ip = IpAddr::from([172, 30, 1, 209]);
+        let stranger = Stranger::with(stage, ip)?;
+        asked_for(stage, "172.30.1.209", "IPv4")?;
+        stage.expect_refusal("web", "172.30.1.209", &stranger.mac())?;
+        let first = refuser(stage)?;
+        let cable = Cable::of(stage.lab().host(&first)?, Lan::One);
+        let watch = stage.watch(Lan::One, ip)?;
+        cable.silence()?;
+        wait_until(&format!("another node than {first} refuses"), PATIENCE, || {
+            let name = refuser(stage)?;
+            Ok(if name == first { Err(name) } else { Ok(()) })
+        })?;
+        cable.restore()?;
+        cable.plug()?;
+        wait_until(&format!("{first} refuses again"), PATIENCE, || {
+            let name = refuser(stage)?;
+            Ok(if name == first { Ok(()) } else { Err(name) })
+        })?;
+        let heard = watch.stop()?;
+        let ours =
+            heard.sightings.iter().filter(|sighting| sighting.mac != stranger.host.mac(Lan::One));
+        check(ours.count() == 0, || format!("a node announced it: {heard:?}"))?;
+        stranger.gone()
+    })
+}
+
+/// The node that reports that it is kept from announcing; empty for none.
+fn refuser(stage: &Stage) -> Result<String> {
+    let statuses = stage.statuses("default", "web")?;
+    let refusing = statuses.iter().find(|status| status["status"]["refused"][0].is_object());
+    let node = refusing.and_then(|status| status["metadata"]["labels"][labels::NODE].as_str());
+    Ok(node.unwrap_or_default().to_owned())
 }
 
 fn avoided(stage: &mut Stage) -> Result<()> {

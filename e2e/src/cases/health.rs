@@ -42,8 +42,9 @@ pub(super) const CLUSTER: &[Case] = &[
     case("kube_proxy_dead", "by a flag: the address leaves a node whose kube-proxy hangs", proxy),
 ];
 
-/// The figure is a tenth of a second; a loaded machine may take longer, waiting for a death takes more.
-const AT_ONCE: Duration = Duration::from_millis(400);
+/// The figure is a tenth of a second. A loaded machine may take longer; by membership, which goes by
+/// another interface, the owner would stay for ever.
+const AT_ONCE: Duration = Duration::from_secs(2);
 /// Until a cable that is in again is counted on.
 const HOLD_DOWN: Duration = Duration::from_secs(5);
 

@@ -189,6 +189,9 @@ fn serves_on(stage: &Stage, processes: &[u32]) -> Result<()> {
         Ok(if filled { Ok(()) } else { Err(slices.len()) })
     })?;
     stage.announced("late", Lan::One, address)?;
-    stage.curl(address)?;
+    wait_until("kube-proxy serves late", PATIENCE * 3, || {
+        let answer = stage.curl_once(Lan::One, (address, 80).into());
+        Ok(answer.map(drop).map_err(|error| error.to_string()))
+    })?;
     check(stage.own_processes() == processes, || "a process was restarted".to_owned())
 }

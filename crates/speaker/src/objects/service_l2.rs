@@ -10,7 +10,7 @@ use ferrolb_l2_proto::Mac;
 use ferrolb_model::{Announcement, Interfaces};
 use serde_json::{Value, json};
 
-use super::{Kind, Row};
+use super::{Kind, Reconciler, Row};
 
 /// What a node reports about a Service.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +104,15 @@ impl ServiceL2 {
         let interfaces = status.interfaces.into_iter().map(|interface| interface.name).collect();
         let report = Layer2Report { announced, interfaces, refused };
         Some(Row::new(object.metadata, key, node, &reporter, report))
+    }
+}
+
+impl Reconciler<ServiceL2> {
+    /// The addresses of a Service that were not announced, by what any node has reported last, because
+    /// a station outside the cluster has them.
+    pub(crate) fn refused(&self, key: &ServiceKey) -> BTreeSet<IpAddr> {
+        let rows = self.about(key).filter_map(|name| self.rows.get(name)?.content.as_ref());
+        rows.flat_map(|report| report.refused.keys().copied()).collect()
     }
 }
 

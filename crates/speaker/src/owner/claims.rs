@@ -39,7 +39,9 @@ impl Owner {
         };
         let ips: Vec<IpAddr> = self.snapshot.service(key).into_iter().flat_map(addresses).collect();
         let announced = &self.announced;
-        let review = self.vetting.review(key, &ips, role, |ip| announced.interfaces(ip).is_some());
+        let refused = self.reports.layer2.refused(key);
+        let is_answered = |ip| announced.interfaces(ip).is_some();
+        let review = self.vetting.review(key, &ips, role, &refused, is_answered);
         for ip in review.dropped {
             self.parts.layer2.forget(ip);
         }
@@ -77,6 +79,14 @@ impl Owner {
             if let Some((_, interfaces)) = wanted.next() {
                 self.parts.layer2.probe(ip, interfaces);
             }
+        }
+    }
+
+    /// Addresses that were left to one of these nodes, which are heard, are left to it no longer.
+    pub(super) fn trust_election(&mut self, nodes: &BTreeSet<NodeName>) {
+        for ip in self.vetting.left_to(nodes) {
+            self.parts.layer2.forget(ip);
+            self.answer_again(ip);
         }
     }
 

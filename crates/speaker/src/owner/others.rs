@@ -38,6 +38,7 @@ impl Owner {
             self.parts.members_known.ready();
             self.health.heard = true;
             self.due.extend(self.unexplained.iter().cloned());
+            self.trust_election(&candidates);
             self.apply(Change::Members(Members::Known(candidates)));
         }
         if returns != self.returns {

@@ -55,12 +55,13 @@ impl Owner {
         let reason = revision.after.reason();
         if let Some(before) = before {
             let ips: Vec<_> = before.addresses.iter().map(|(ip, _)| ip.to_string()).collect();
+            let (code, message) = self.why_silent(revision);
             info!(
                 event = "serviceWithdrawn",
                 service = %key,
                 ip = ips.join(","),
-                reason = reason.map_or("interfaceMissing", Reason::code),
-                message = reason.map(ToString::to_string),
+                reason = code,
+                "{message}"
             );
         }
         if !self.health.heard && matches!(reason, Some(Reason::NoEligibleNodes { .. })) {
@@ -72,6 +73,18 @@ impl Owner {
         if let Some(reason) = reason.filter(|reason| known != Some(*reason)) {
             self.explain(key, reason);
         }
+    }
+
+    /// Why this node does not answer: the decision says so, or something keeps it from acting on it.
+    fn why_silent(&self, revision: &Revision) -> (&'static str, String) {
+        if let Some(reason) = revision.after.reason() {
+            return (reason.code(), reason.to_string());
+        }
+        let mut wanted = revision.after.announcement().into_iter().flat_map(|a| &a.addresses);
+        wanted.find_map(|(ip, _)| self.vetting.hold(*ip)).map_or_else(
+            || ("interfaceMissing", "this node has none of the interfaces".to_owned()),
+            |hold| (hold.code(), hold.to_string()),
+        )
     }
 
     fn explain(&self, key: &ServiceKey, reason: &Reason) {
