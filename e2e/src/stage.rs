@@ -30,6 +30,10 @@ pub(crate) use self::wire::PERIOD;
 /// How long anything may take that normally takes far less.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
+/// Until a new owner has said unasked that it is the owner, so that neighbours who know the old one hear
+/// of it: the first word follows at once, and again after 0.1 and 0.3 s.
+pub(crate) const UNASKED: Duration = Duration::from_secs(1);
+
 /// How long something must not happen before it counts as not happening.
 pub(crate) const QUIET: Duration = Duration::from_secs(2);
 

@@ -10,7 +10,7 @@ use ferrolb_lab::plan::Lan;
 
 use super::case;
 use crate::manifest::{advertisement, pool, service};
-use crate::stage::{PATIENCE, Stage, check, fail};
+use crate::stage::{PATIENCE, Stage, UNASKED, check, fail};
 use crate::suite::Case;
 
 pub(super) const CASES: &[Case] = &[
@@ -95,8 +95,7 @@ pub(super) fn taken_over(
         let another = answerers.iter().any(|name| name != first);
         Ok(if another { Ok(()) } else { Err(format!("{answerers:?}")) })
     })?;
-    // What it says unasked, so that neighbours who know the old owner hear of the new one.
-    thread::sleep(Duration::from_millis(300));
+    thread::sleep(UNASKED);
     let heard = watch.stop()?;
     let next = heard.next_owner(killed, mac).ok_or_else(|| fail("nobody answered the watch"))?;
     let time = next.at.saturating_duration_since(killed);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::case;
 use crate::manifest::{advertisement, pool, service};
-use crate::stage::{PATIENCE, QUIET, Stage, check, fail};
+use crate::stage::{PATIENCE, QUIET, Stage, UNASKED, check, fail};
 use crate::suite::Case;
 
 /// With membership on LAN 1 and addresses on LAN 2.
@@ -98,7 +98,7 @@ fn moves(
         let another = answerers.iter().any(|name| name != first);
         Ok(if another { Ok(()) } else { Err(format!("{answerers:?}")) })
     })?;
-    thread::sleep(Duration::from_millis(300));
+    thread::sleep(UNASKED);
     let heard = watch.stop()?;
     let next = heard.next_owner(begun, mac).ok_or_else(|| fail("nobody answered the watch"))?;
     let time = next.at.saturating_duration_since(begun);
@@ -130,7 +130,8 @@ fn all_lost(stage: &mut Stage) -> Result<()> {
     stage.expect_answerers(Lan::Two, address, &[&first])?;
     thread::sleep(HOLD_DOWN + QUIET);
     stage.expect_answerers(Lan::Two, address, &[&first])?;
-    stage.announced("web", Lan::Two, address).map(drop)
+    // Whose hold-down ends a millisecond before the others' may have had it for that long.
+    stage.expect_status("web", &first)
 }
 
 fn removed(stage: &mut Stage) -> Result<()> {
