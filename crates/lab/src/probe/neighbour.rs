@@ -43,12 +43,21 @@ struct Question {
 pub struct Watch {
     waker: Waker,
     started: Instant,
-    thread: Option<thread::JoinHandle<Result<Result<Vec<Sighting>>>>>,
+    thread: Option<thread::JoinHandle<Result<Result<Notes>>>>,
+}
+
+/// What the asking thread writes down.
+#[derive(Debug, Default)]
+struct Notes {
+    asked: usize,
+    sightings: Vec<Sighting>,
 }
 
 /// What was heard.
 #[derive(Clone, Debug)]
 pub struct Heard {
+    /// How many questions there were; fewer than there was time for if the machine is busy.
+    pub asked: usize,
     /// When the first question was asked.
     pub started: Instant,
     /// When the last question was asked.
@@ -97,10 +106,10 @@ impl Watch {
         self.waker.wake();
         let ended = Instant::now();
         let thread = self.thread.take();
-        let sightings = thread.map_or(Ok(Ok(Ok(Vec::new()))), thread::JoinHandle::join);
-        let sightings =
-            sightings.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))??;
-        Ok(Heard { started: self.started, ended, sightings })
+        let notes = thread.map_or(Ok(Ok(Ok(Notes::default()))), thread::JoinHandle::join);
+        let Notes { asked, sightings } =
+            notes.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))??;
+        Ok(Heard { asked, started: self.started, ended, sightings })
     }
 }
 
@@ -149,12 +158,12 @@ impl Question {
         PacketSocket::open(index, self.interface, filter).map_err(sys("packet socket"))
     }
 
-    fn repeat(&self, period: Duration, stop: &Waker) -> Result<Vec<Sighting>> {
+    fn repeat(&self, period: Duration, stop: &Waker) -> Result<Notes> {
         let socket = self.open()?;
         let mut frame = FrameBuf::new();
         self.write(&mut frame);
 
-        let mut sightings = Vec::new();
+        let mut notes = Notes::default();
         let mut buffer = [0u8; 1514];
         let mut due = Instant::now();
         loop {
@@ -162,6 +171,7 @@ impl Question {
             if now >= due {
                 // A link that is down has nobody to ask; the silence is the finding.
                 let _ = socket.send(frame.as_bytes());
+                notes.asked += 1;
                 due += period;
                 if due < now {
                     due = now + period;
@@ -170,12 +180,12 @@ impl Question {
             let timeout = due.saturating_duration_since(Instant::now());
             let ready = wait(&[socket.as_fd()], stop, Some(timeout)).map_err(sys("wait"))?;
             if ready.woken() {
-                return Ok(sightings);
+                return Ok(notes);
             }
             while let Ok(Some(received)) = socket.recv(&mut buffer) {
                 let at = Instant::now();
                 if let Some((mac, answer)) = self.understand(&buffer[..received.len]) {
-                    sightings.push(Sighting { at, mac, answer });
+                    notes.sightings.push(Sighting { at, mac, answer });
                 }
             }
         }
