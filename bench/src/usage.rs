@@ -9,11 +9,21 @@ use crate::cluster::Cluster;
 
 /// Processor time of all threads so far, exact to the nanosecond (`/proc/PID/stat` counts in 10 ms).
 pub(crate) fn cpu_seconds(process: &Process) -> Result<f64> {
+    schedstat(process, 0)
+}
+
+/// For how long threads of it could have run so far and were not given a core.
+pub(crate) fn waited_seconds(process: &Process) -> Result<f64> {
+    schedstat(process, 1)
+}
+
+/// The sum of a field over all threads.
+fn schedstat(process: &Process, field: usize) -> Result<f64> {
     let folder = format!("/proc/{}/task", process.pid());
     let threads = fs::read_dir(&folder).map_err(Error::io(folder))?;
     let nanoseconds = threads.flatten().filter_map(|thread| {
         let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<f64>().ok()
+        text.split(' ').nth(field)?.parse::<f64>().ok()
     });
     Ok(nanoseconds.sum::<f64>() / 1e9)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  start of the speaker ──────────────▶ last prefix at the router      (time, processor time)
-//!  one more Service requested ─▶ address in its status ─▶ route at the router
+//!  one more Service requested ─▶ address in its status ─▶ route at the router   (time; one_more)
 //!  labels that no advertisement asks for ─▶ nothing on the wire        (bytes, processor time)
 //! ```
 
@@ -54,7 +54,7 @@ const FEW_LABELS: usize = 100;
 const MANY_LABELS: usize = 1000;
 
 /// The longest until thousands of routes are there.
-const PATIENCE: Duration = Duration::from_mins(4);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 pub(super) fn measure(subject: &Subject, control: &Control, args: &Args) -> Result<Vec<Measure>> {
     let rig = Rig::up(subject, control)?;

@@ -21,6 +21,7 @@ use super::rig::Rig;
 use crate::cluster::{address, broken};
 use crate::report::{Limit, Measure};
 use crate::sample::Samples;
+use crate::usage::{cpu_seconds, waited_seconds};
 
 /// After so long a route is not waited for any more; the sample says this time.
 const NEVER: Duration = Duration::from_secs(30);
@@ -30,12 +31,14 @@ const OFTEN: usize = 2;
 /// The longest until whoever was late has made up for it.
 const CATCHING_UP: Duration = Duration::from_mins(4);
 
-/// The parts of the way, in order.
-const PARTS: [&str; 4] = [
+/// The parts of the way, in order, and what controller and speaker had of a core meanwhile.
+const COLUMNS: [&str; 6] = [
     "requested → on a watch (API server)",
     "on a watch → its status is asked for (controller)",
     "its status asked for → address on a watch (API server)",
     "address on a watch → route (speaker, router)",
+    "controller and speaker have a core",
+    "controller and speaker wait for one",
 ];
 
 /// What is known of one that arrived.
@@ -45,6 +48,33 @@ struct Passage {
     seen: Instant,
     shown: Instant,
     routed: Instant,
+    effort: Effort,
+}
+
+/// Processor time of controller and speaker, and for how long they wanted a core and had none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Effort {
+    worked: Duration,
+    waited: Duration,
+}
+
+impl Effort {
+    fn so_far(rig: &Rig) -> Result<Self> {
+        let mut effort = Self::default();
+        for process in [rig.cluster.controller()?, rig.speaker()?] {
+            effort.worked += Duration::from_secs_f64(cpu_seconds(&process)?);
+            effort.waited += Duration::from_secs_f64(waited_seconds(&process)?);
+        }
+        Ok(effort)
+    }
+
+    /// Since then; threads that ended meanwhile took theirs along.
+    fn since(self, before: Self) -> Self {
+        Self {
+            worked: self.worked.saturating_sub(before.worked),
+            waited: self.waited.saturating_sub(before.waited),
+        }
+    }
 }
 
 /// Services one after the other, each until the router's kernel has the route.
@@ -57,14 +87,16 @@ pub(super) fn measure(rig: &Rig, services: usize, rounds: usize) -> Result<Vec<M
     for round in 0..rounds {
         let (name, wanted) = (format!("more-{services}-{round}"), Rig::single(services, round));
         rig.prepare(&name)?;
+        let before = Effort::so_far(rig)?;
         let requested = Instant::now();
         rig.request(&name, wanted)?;
         let routed = routes.added(wanted, NEVER);
+        let effort = Effort::so_far(rig)?.since(before);
         let (seen, shown) = heard(&changes, &name)?;
         match routed {
             Ok(routed) => {
                 whole.push_millis(routed.duration_since(requested));
-                passages.insert(name, Passage { requested, seen, shown, routed });
+                passages.insert(name, Passage { requested, seen, shown, routed, effort });
             }
             Err(error) => {
                 complain(format_args!("   {name}: {error}"));
@@ -83,8 +115,7 @@ pub(super) fn measure(rig: &Rig, services: usize, rounds: usize) -> Result<Vec<M
         Duration::try_from(since).map_or(instant, |since| instant + since)
     };
     let asked = asked_for(&passages, at);
-    let parts = parts(&passages, &asked);
-    Ok(measures(services, &whole, &parts, late))
+    Ok(measures(services, &whole, &columns(&passages, &asked), late))
 }
 
 /// When a Service was on a watch, and when its address was.
@@ -125,30 +156,37 @@ fn asked_for(
     asked
 }
 
-/// The samples of each part; says what the longest one consists of.
-fn parts(
+/// The samples of each column; says what the longest one consists of.
+fn columns(
     passages: &BTreeMap<String, Passage>,
     asked: &BTreeMap<String, Instant>,
-) -> [Samples; PARTS.len()] {
-    let mut parts: [Samples; PARTS.len()] = Default::default();
+) -> [Samples; COLUMNS.len()] {
+    let mut columns: [Samples; COLUMNS.len()] = Default::default();
     let mut longest = (Duration::ZERO, String::new());
     for (name, passage) in passages {
         let Some(asked) = asked.get(name) else { continue };
-        let moments = [passage.requested, passage.seen, *asked, passage.shown, passage.routed];
-        let times = moments.windows(2).map(|pair| pair[1].saturating_duration_since(pair[0]));
-        let mut words = Vec::new();
-        for (samples, time) in parts.iter_mut().zip(times) {
+        let Passage { requested, seen, shown, routed, effort } = passage;
+        let since = |to: &Instant, from: &Instant| to.saturating_duration_since(*from);
+        let times = [
+            since(seen, requested),
+            since(asked, seen),
+            since(shown, asked),
+            since(routed, shown),
+            effort.worked,
+            effort.waited,
+        ];
+        for (samples, time) in columns.iter_mut().zip(times) {
             samples.push_millis(time);
-            words.push(format!("{:.1}", samples.last()));
         }
-        let time = passage.routed.duration_since(passage.requested);
-        longest = longest.max((time, words.join(" + ")));
+        let words = times.map(|time| format!("{:.1}", time.as_secs_f64() * 1e3));
+        longest = longest.max((since(routed, requested), words.join(", ")));
     }
-    line(format_args!("   the longest: {} ms = {}", longest.0.as_millis(), longest.1));
-    parts
+    let (time, words) = longest;
+    line(format_args!("   the longest took {} ms; by columns: {words}", time.as_millis()));
+    columns
 }
 
-fn measures(services: usize, whole: &Samples, parts: &[Samples], late: usize) -> Vec<Measure> {
+fn measures(services: usize, whole: &Samples, columns: &[Samples], late: usize) -> Vec<Measure> {
     let figure = |what: &str| format!("{services} routes: one more Service: {what}");
     let way = figure("requested → route in the router's kernel");
     let never = figure(&format!("not there within {} s", NEVER.as_secs()));
@@ -157,10 +195,10 @@ fn measures(services: usize, whole: &Samples, parts: &[Samples], late: usize) ->
         Measure::of("bgp", &way, "ms", whole, 100).at_most(Limit::Value(200.0)),
         Measure::new("bgp", never, "", super::count(late)).at_most(Limit::Value(0.0)),
     ];
-    for (part, samples) in PARTS.iter().zip(parts).filter(|(_, samples)| !samples.raw().is_empty())
-    {
-        measures.push(Measure::of("bgp", &figure(part), "ms", samples, 50));
-        measures.push(Measure::of("bgp", &figure(part), "ms", samples, 100));
+    let columns = COLUMNS.iter().zip(columns).filter(|(_, samples)| !samples.raw().is_empty());
+    for (column, samples) in columns {
+        measures.push(Measure::of("bgp", &figure(column), "ms", samples, 50));
+        measures.push(Measure::of("bgp", &figure(column), "ms", samples, 100));
     }
     measures
 }
