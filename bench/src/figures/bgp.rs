@@ -63,7 +63,7 @@ pub(super) fn measure(subject: &Subject, control: &Control, args: &Args) -> Resu
     for scale in if args.quick { &QUICK[..] } else { &SCALES } {
         line(format_args!("   making Services up to {}", scale.services));
         let rounds = Rounds::of(subject, *scale, args);
-        if let Err(error) = at_scale(&rig, from, *scale, rounds, &mut measures) {
+        if let Err(error) = grow(&rig, from, scale.services) {
             if measures.is_empty() {
                 return Err(error);
             }
@@ -71,6 +71,7 @@ pub(super) fn measure(subject: &Subject, control: &Control, args: &Args) -> Resu
             complain(format_args!("bench: {} Services: {error}", scale.services));
             break;
         }
+        measures.extend(at_scale(&rig, *scale, rounds));
         from = scale.services;
     }
     Ok(measures)
@@ -100,35 +101,40 @@ impl Rounds {
     }
 }
 
-fn at_scale(
-    rig: &Rig,
-    from: usize,
-    scale: Scale,
-    rounds: Rounds,
-    measures: &mut Vec<Measure>,
-) -> Result<()> {
+/// Makes Services, and waits until the router knows all of them.
+fn grow(rig: &Rig, from: usize, to: usize) -> Result<()> {
+    rig.serve_many(from, to)?;
+    rig.wait_for_routes(rig.singles() + to, PATIENCE)
+}
+
+/// All figures with so many Services; one that fails takes no other along.
+fn at_scale(rig: &Rig, scale: Scale, rounds: Rounds) -> Vec<Measure> {
     let services = scale.services;
-    let mut add = |more: Vec<Measure>| {
-        for measure in &more {
-            line(format_args!("   {}: {:.3} {}", measure.figure, measure.value, measure.unit));
+    let mut measures = Vec::new();
+    let mut add = |figures: Result<Vec<Measure>>| match figures {
+        Ok(figures) => {
+            for measure in &figures {
+                line(format_args!("   {}: {:.3} {}", measure.figure, measure.value, measure.unit));
+            }
+            measures.extend(figures);
         }
-        measures.extend(more);
+        Err(error) => complain(format_args!("bench: {services} Services: {error}")),
     };
-    rig.serve_many(from, services)?;
-    rig.wait_for_routes(rig.singles() + services, PATIENCE)?;
+    add(memory(rig, scale));
+    add(labels(rig, services, FEW_LABELS.min(rounds.labels)));
+    if rounds.labels > FEW_LABELS {
+        add(labels(rig, services, rounds.labels));
+    }
+    add(one_more::measure(rig, services, rounds.tries));
+    add(start(rig, services, scale.seconds, rounds.starts));
+    measures
+}
+
+fn memory(rig: &Rig, scale: Scale) -> Result<Vec<Measure>> {
     rig.settle()?;
     let resident = megabytes_of(rig.speaker()?.resident()?);
-    add(vec![
-        of(services, "resident memory of the speaker", "MB", resident)
-            .at_most(Limit::Value(scale.megabytes)),
-    ]);
-    add(labels(rig, services, FEW_LABELS.min(rounds.labels))?);
-    if rounds.labels > FEW_LABELS {
-        add(labels(rig, services, rounds.labels)?);
-    }
-    add(one_more::measure(rig, services, rounds.tries)?);
-    add(start(rig, services, scale.seconds, rounds.starts)?);
-    Ok(())
+    let measure = of(scale.services, "resident memory of the speaker", "MB", resident);
+    Ok(vec![measure.at_most(Limit::Value(scale.megabytes))])
 }
 
 fn of(services: usize, what: &str, unit: &'static str, value: f64) -> Measure {
@@ -152,7 +158,9 @@ fn start(rig: &Rig, services: usize, limit: f64, rounds: usize) -> Result<Vec<Me
         rig.wait_for_routes(all, PATIENCE)?;
         time.push(started.elapsed().as_secs_f64());
         cpu.push(cpu_seconds(&speaker)?);
-        rig.settle()?;
+        if let Err(error) = rig.settle() {
+            complain(format_args!("   {error}"));
+        }
     }
     let figure = |what: &str| format!("{services} routes: {what}");
     let whole = figure("speaker started → last prefix at the router");
@@ -166,6 +174,7 @@ fn start(rig: &Rig, services: usize, limit: f64, rounds: usize) -> Result<Vec<Me
 /// Labels of Services change that no advertisement asks for.
 fn labels(rig: &Rig, services: usize, changes: usize) -> Result<Vec<Measure>> {
     let (speaker, api) = (rig.speaker()?, rig.cluster.lab.api());
+    rig.settle()?;
     let (bytes, updates, cpu) = (rig.bytes_sent()?, rig.updates()?, cpu_seconds(&speaker)?);
     let value = format!("{services}-{changes}");
     for number in 0..changes {
