@@ -67,7 +67,7 @@ fuzz_target!(|text: &str| {
             new: Some(object.clone()),
         };
         requests.push(request);
-        put(object, &mut objects);
+        objects.put("one", object);
     }
     let config = Config::build(&objects, None);
     assert_eq!(Config::build(&objects, None), config);
@@ -111,16 +111,4 @@ fn read(text: &str) -> Vec<(Kind, Value)> {
         }
     }
     specs
-}
-
-fn put(object: Object, objects: &mut ConfigObjects) {
-    let name = "one".to_owned();
-    match object {
-        Object::IpAddressPool(object) => drop(objects.pools.insert(name, object)),
-        Object::L2Advertisement(object) => drop(objects.l2_advertisements.insert(name, object)),
-        Object::BgpAdvertisement(object) => drop(objects.bgp_advertisements.insert(name, object)),
-        Object::BgpPeer(object) => drop(objects.peers.insert(name, object)),
-        Object::BfdProfile(object) => drop(objects.bfd_profiles.insert(name, object)),
-        Object::Community(object) => drop(objects.communities.insert(name, object)),
-    }
 }

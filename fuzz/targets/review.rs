@@ -13,18 +13,9 @@ use serde_json::Value;
 
 static ROUTES: LazyLock<Routes> = LazyLock::new(|| routes(&Arc::new(Store::new("metallb-system"))));
 
-const KINDS: [Kind; 6] = [
-    Kind::IpAddressPool,
-    Kind::L2Advertisement,
-    Kind::BgpAdvertisement,
-    Kind::BgpPeer,
-    Kind::BfdProfile,
-    Kind::Community,
-];
-
 fuzz_target!(|bytes: &[u8]| {
     let Some((first, body)) = bytes.split_first() else { return };
-    let path = KINDS.get(usize::from(first % 8)).map_or("/convert", |kind| webhook_path(*kind));
+    let path = Kind::ALL.get(usize::from(first % 8)).map_or("/convert", |kind| webhook_path(*kind));
     // Time does not pass but where nothing else is to do: a second look costs none.
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).build().expect("a runtime without IO");

@@ -119,7 +119,7 @@ fn changes_nothing(request: &Request, new: &Object) -> bool {
 
 fn judge(objects: &Objects<'_>, request: &Request, new: &Object) -> Response {
     let mut after_objects = objects.config.clone();
-    new.clone().put(&request.name, &mut after_objects);
+    after_objects.put(&request.name, new.clone());
     if let Some(why) = rivals::overlap(objects, request, new) {
         return Response::denied(why);
     }
@@ -161,7 +161,7 @@ fn judge_deletion(objects: &Objects<'_>, request: &Request) -> Response {
         }
     }
     let mut after_objects = objects.config.clone();
-    object::remove(request.kind, &request.name, &mut after_objects);
+    after_objects.remove(request.kind, &request.name);
     let before = Config::build(objects.config, None);
     let after = Config::build(&after_objects, None);
     Response { denied: None, warnings: warnings::of_deletion(objects, request, &before, &after) }

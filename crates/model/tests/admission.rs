@@ -13,15 +13,6 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-const KINDS: [Kind; 6] = [
-    Kind::IpAddressPool,
-    Kind::L2Advertisement,
-    Kind::BgpAdvertisement,
-    Kind::BgpPeer,
-    Kind::BfdProfile,
-    Kind::Community,
-];
-
 /// Fields with values that are right, wrong or odd, all of the type the schema asks for.
 fn spec(kind: Kind) -> BoxedStrategy<Value> {
     let text = || {
@@ -144,19 +135,7 @@ fn mk_object(kind: Kind, name: &str, spec: &Value) -> Object {
 }
 
 fn kind_and_spec() -> impl Strategy<Value = (Kind, Value)> {
-    select(KINDS.to_vec()).prop_flat_map(|kind| (Just(kind), spec(kind)))
-}
-
-fn put(objects: &mut ConfigObjects, name: &str, object: Object) {
-    let name = name.to_owned();
-    match object {
-        Object::IpAddressPool(object) => drop(objects.pools.insert(name, object)),
-        Object::L2Advertisement(object) => drop(objects.l2_advertisements.insert(name, object)),
-        Object::BgpAdvertisement(object) => drop(objects.bgp_advertisements.insert(name, object)),
-        Object::BgpPeer(object) => drop(objects.peers.insert(name, object)),
-        Object::BfdProfile(object) => drop(objects.bfd_profiles.insert(name, object)),
-        Object::Community(object) => drop(objects.communities.insert(name, object)),
-    }
+    select(Kind::ALL.to_vec()).prop_flat_map(|kind| (Just(kind), spec(kind)))
 }
 
 proptest! {
@@ -169,7 +148,7 @@ proptest! {
     ) {
         let mut objects = ConfigObjects::default();
         for (name, (kind, spec)) in existing {
-            put(&mut objects, name, mk_object(kind, name, &spec));
+            objects.put(name, mk_object(kind, name, &spec));
         }
         let holders = |_: &PoolName| Vec::<Holder>::new();
         let request = Request {
@@ -187,8 +166,8 @@ proptest! {
 
         // What only others could be blamed for is not judged here: alone, it is let in if valid.
         let mut alone = ConfigObjects::default();
-        put(&mut alone, "c", mk_object(kind, "c", &spec));
-        put(&mut objects, "c", mk_object(kind, "c", &spec));
+        alone.put("c", mk_object(kind, "c", &spec));
+        objects.put("c", mk_object(kind, "c", &spec));
         let faults = |objects: &ConfigObjects| {
             let config = Config::build(objects, None);
             let own = |p: &&ferrolb_model::Problem| p.kind == kind && &*p.name == "c";

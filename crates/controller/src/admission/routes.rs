@@ -12,15 +12,6 @@ use serde_json::Value;
 
 use super::Store;
 
-const KINDS: [Kind; 6] = [
-    Kind::IpAddressPool,
-    Kind::L2Advertisement,
-    Kind::BgpAdvertisement,
-    Kind::BgpPeer,
-    Kind::BfdProfile,
-    Kind::Community,
-];
-
 /// How far the watches may be behind.
 const SECOND_LOOK: Duration = Duration::from_millis(200);
 
@@ -29,7 +20,7 @@ pub fn routes(store: &Arc<Store>) -> Routes {
     let convert = |object: Value, version: &str| {
         conversion::convert(object, version).map_err(|error| error.to_string())
     };
-    KINDS.into_iter().fold(Routes::new().convert("/convert", convert), |routes, kind| {
+    Kind::ALL.into_iter().fold(Routes::new().convert("/convert", convert), |routes, kind| {
         let store = Arc::clone(store);
         routes.admit(webhook_path(kind), move |request| {
             let store = Arc::clone(&store);
@@ -173,7 +164,7 @@ mod tests {
     #[test]
     fn every_kind_has_its_path() {
         let routes = format!("{:?}", routes(&Arc::new(Store::new("metallb-system"))));
-        for path in KINDS.map(webhook_path).into_iter().chain(["/convert"]) {
+        for path in Kind::ALL.map(webhook_path).into_iter().chain(["/convert"]) {
             assert!(routes.contains(path), "{routes}");
         }
     }

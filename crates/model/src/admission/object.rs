@@ -80,33 +80,32 @@ impl Object {
             _ => false,
         }
     }
-
-    /// Puts it into `objects`, in place of one of that name.
-    pub(super) fn put(self, name: &str, objects: &mut ConfigObjects) {
-        let name = name.to_owned();
-        match self {
-            Self::IpAddressPool(object) => drop(objects.pools.insert(name, object)),
-            Self::L2Advertisement(object) => {
-                drop(objects.l2_advertisements.insert(name, object));
-            }
-            Self::BgpAdvertisement(object) => {
-                drop(objects.bgp_advertisements.insert(name, object));
-            }
-            Self::BgpPeer(object) => drop(objects.peers.insert(name, object)),
-            Self::BfdProfile(object) => drop(objects.bfd_profiles.insert(name, object)),
-            Self::Community(object) => drop(objects.communities.insert(name, object)),
-        }
-    }
 }
 
-/// Takes the object `name` out of `objects`.
-pub(super) fn remove(kind: Kind, name: &str, objects: &mut ConfigObjects) {
-    match kind {
-        Kind::IpAddressPool => drop(objects.pools.remove(name)),
-        Kind::L2Advertisement => drop(objects.l2_advertisements.remove(name)),
-        Kind::BgpAdvertisement => drop(objects.bgp_advertisements.remove(name)),
-        Kind::BgpPeer => drop(objects.peers.remove(name)),
-        Kind::BfdProfile => drop(objects.bfd_profiles.remove(name)),
-        Kind::Community => drop(objects.communities.remove(name)),
+impl ConfigObjects {
+    /// Puts `object` among those of its kind, in place of one of that name; whatever `metadata.name`
+    /// it has itself.
+    pub fn put(&mut self, name: &str, object: Object) {
+        let name = name.to_owned();
+        match object {
+            Object::IpAddressPool(object) => drop(self.pools.insert(name, object)),
+            Object::L2Advertisement(object) => drop(self.l2_advertisements.insert(name, object)),
+            Object::BgpAdvertisement(object) => drop(self.bgp_advertisements.insert(name, object)),
+            Object::BgpPeer(object) => drop(self.peers.insert(name, object)),
+            Object::BfdProfile(object) => drop(self.bfd_profiles.insert(name, object)),
+            Object::Community(object) => drop(self.communities.insert(name, object)),
+        }
+    }
+
+    /// Takes the object `name` of `kind` out.
+    pub(super) fn remove(&mut self, kind: Kind, name: &str) {
+        match kind {
+            Kind::IpAddressPool => drop(self.pools.remove(name)),
+            Kind::L2Advertisement => drop(self.l2_advertisements.remove(name)),
+            Kind::BgpAdvertisement => drop(self.bgp_advertisements.remove(name)),
+            Kind::BgpPeer => drop(self.peers.remove(name)),
+            Kind::BfdProfile => drop(self.bfd_profiles.remove(name)),
+            Kind::Community => drop(self.communities.remove(name)),
+        }
     }
 }
