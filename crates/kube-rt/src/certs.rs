@@ -190,16 +190,22 @@ impl Keeper {
             let contents = contents(secret.as_ref());
             self.show(&contents)?;
             if !(self.may_write)() {
-                return Ok(self.look_whether_told(&contents.ca_crt).await?);
+                if !self.told.is_ready() {
+                    let webhooks = self.webhooks().await?;
+                    self.look_whether_told(webhooks.as_ref(), &contents.ca_crt);
+                }
+                return Ok(());
             }
             let now = self.clock.now();
             let plan = plan(&contents, &name, now);
             // The bundle goes out before a server certificate that needs it.
-            if !matches!(plan, Plan::NewCa { .. }) {
-                self.spread(&contents.ca_crt).await?;
-            }
+            let webhooks = match plan {
+                Plan::NewCa { .. } => None,
+                _ => self.spread(&contents.ca_crt).await?,
+            };
             if plan == Plan::Keep {
-                return Ok(self.look_whether_told(&contents.ca_crt).await?);
+                self.look_whether_told(webhooks.as_ref(), &contents.ca_crt);
+                return Ok(());
             }
             self.carry_out(&plan, &contents, &name, now, secret).await?;
         }
@@ -264,21 +270,23 @@ impl Keeper {
         }
     }
 
-    /// Makes `bundle` known to the API server, where it is not.
-    async fn spread(&self, bundle: &str) -> Result<(), Failure> {
+    /// Makes `bundle` known to the API server, where it is not. Returns the webhooks as they are then.
+    async fn spread(&self, bundle: &str) -> Result<Option<Value>, Failure> {
         let bundle = json!(ByteString(bundle.as_bytes().to_vec()));
-        let Settings { webhooks, definition, .. } = &self.settings;
+        let Settings { webhooks: name, definition, .. } = &self.settings;
 
-        let resource = Resource::of::<ValidatingWebhookConfiguration>();
-        if let Some(mut object) = self.get(&resource, webhooks).await? {
-            let mut differs = false;
-            for hook in object["webhooks"].as_array_mut().into_iter().flatten() {
-                differs |= hook["clientConfig"]["caBundle"] != bundle;
+        let mut webhooks = self.webhooks().await?;
+        if let Some(object) = &mut webhooks {
+            let mut hooks = object["webhooks"].clone();
+            for hook in hooks.as_array_mut().into_iter().flatten() {
                 hook["clientConfig"]["caBundle"] = bundle.clone();
             }
-            if differs {
-                let body = json!({ "webhooks": object["webhooks"] });
-                self.patch(&resource, webhooks, &object, body).await?;
+            if hooks != object["webhooks"] {
+                let resource = Resource::of::<ValidatingWebhookConfiguration>();
+                let body = json!({ "webhooks": hooks });
+                if let Some(written) = self.patch(&resource, name, object, body).await? {
+                    *object = written;
+                }
             }
         }
 
@@ -291,17 +299,21 @@ impl Keeper {
                 self.patch(&resource, definition, &object, body).await?;
             }
         }
-        Ok(())
+        Ok(webhooks)
     }
 
-    /// Whether the API server has `bundle` for each webhook, until it had it once.
-    async fn look_whether_told(&mut self, bundle: &str) -> Result<(), Failure> {
+    async fn webhooks(&self) -> Result<Option<Value>, Failure> {
+        let resource = Resource::of::<ValidatingWebhookConfiguration>();
+        self.get(&resource, &self.settings.webhooks).await
+    }
+
+    /// Whether the API server has `bundle` for each of its `webhooks`, until it had it once.
+    fn look_whether_told(&self, webhooks: Option<&Value>, bundle: &str) {
         if self.told.is_ready() || bundle.is_empty() {
-            return Ok(());
+            return;
         }
         let bundle = json!(ByteString(bundle.as_bytes().to_vec()));
-        let resource = Resource::of::<ValidatingWebhookConfiguration>();
-        let is_told = match self.get(&resource, &self.settings.webhooks).await? {
+        let is_told = match webhooks {
             Some(object) => {
                 let mut hooks = object["webhooks"].as_array().into_iter().flatten();
                 hooks.all(|hook| hook["clientConfig"]["caBundle"] == bundle)
@@ -311,7 +323,6 @@ impl Keeper {
         if is_told {
             self.told.ready();
         }
-        Ok(())
     }
 
     /// A cluster-wide object as the server has it, so that no field is lost that we do not know.
@@ -323,21 +334,22 @@ impl Keeper {
         }
     }
 
-    /// Applies a merge patch if `object` is still what the server has.
+    /// Applies a merge patch if `object` is still what the server has. Returns the object then, or
+    /// nothing where nothing may be written.
     async fn patch(
         &self,
         resource: &Resource,
         name: &str,
         object: &Value,
         mut body: Value,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Value>, Failure> {
         if !(self.may_write)() {
-            return Ok(());
+            return Ok(None);
         }
         body["metadata"] = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
         let url = format!("{}/{name}?fieldManager=MetalLB", resource.collection(None));
         let request = Request::patch(url).header(CONTENT_TYPE, "application/merge-patch+json");
-        self.request("patch", resource, request, body.to_string().into_bytes()).await.map(drop)
+        self.request("patch", resource, request, body.to_string().into_bytes()).await.map(Some)
     }
 
     async fn request(

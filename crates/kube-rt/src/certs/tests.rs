@@ -8,6 +8,7 @@ use rstest::rstest;
 use super::*;
 use crate::clock::SetClock;
 use crate::probes::Probes;
+use crate::script::mk_script;
 
 const NAME: &str = "metallb-webhook-service.metallb-system.svc";
 const YEAR: i64 = 365;
@@ -234,6 +235,31 @@ async fn ready_is_who_shows_what_the_api_server_trusts() {
     leader.round().await.unwrap();
     follower.round().await.unwrap();
     assert!(leader.told.is_ready() && follower.told.is_ready());
+}
+
+#[tokio::test]
+async fn a_round_reads_the_webhooks_once() {
+    crate::client::install_crypto();
+    let (client, mut script) = mk_script();
+    let (mut keeper, contents) = (mk_keeper(&client, true), mk_contents());
+    drop(client);
+    let told = tokio::spawn(async move {
+        keeper.round().await.unwrap();
+        keeper.told.is_ready()
+    });
+    let encoded = |text: &str| json!(ByteString(text.as_bytes().to_vec()));
+    let data = entries(&contents).map(|(key, text)| (key.to_owned(), encoded(text)));
+    let data: serde_json::Map<_, _> = data.into_iter().collect();
+    let hook = json!({ "clientConfig": { "caBundle": encoded(&contents.ca_crt) } });
+    script.next().await.ok(&json!({ "metadata": { "name": "x" }, "data": data }));
+    let call = script.next().await;
+    assert!(call.path.contains("/validatingwebhookconfigurations/"), "{}", call.path);
+    call.ok(&json!({ "metadata": { "name": "x" }, "webhooks": [hook] }));
+    let call = script.next().await;
+    assert!(call.path.contains("/customresourcedefinitions/"), "{}", call.path);
+    call.fail(404, "no such definition");
+    assert!(script.is_over().await, "nothing else is asked");
+    assert!(told.await.unwrap());
 }
 
 #[tokio::test]
