@@ -2,14 +2,16 @@
 //! with first and last time, a count and a source.
 //!
 //! What was said about an object within the last hour is not said again: its count and last time
-//! go up. Recording never waits; when more waits than the queue holds, events are dropped, because
-//! they are advice and not state.
+//! go up. Recording never waits. The queue is long enough for a start with 10,000 Services, each of which
+//! says something; beyond that events are dropped, because they are advice and not state, and the log
+//! says how many.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use ferrolb_api::reasons::EventType;
@@ -27,8 +29,8 @@ use crate::resource::Resource;
 use crate::status::Places;
 use crate::trouble::{Failure, Trouble};
 
-/// Events that may wait.
-const QUEUE: usize = 512;
+/// Events that may wait, each with some 300 octets.
+const QUEUE: usize = 16_384;
 /// Events remembered for counting.
 const REMEMBERED: usize = 1024;
 /// The API server forgets events after an hour; so do we.
@@ -60,20 +62,23 @@ pub struct ObjectRef {
 /// Records events. Cheap to clone; the last clone ends the task behind it.
 #[derive(Clone)]
 pub struct Recorder {
-    post: Post<Note, ObjectRef>,
+    post: Post<Identity, Box<Note>>,
+    hasher: RandomState,
+    /// Events that found no place in the queue, and of which nothing was said yet.
+    dropped: Arc<AtomicU64>,
     task: Arc<JoinHandle<()>>,
 }
 
-/// What makes two events the same one.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+/// Equal for events that are the same one. A hash and not the texts: it is only for counting.
+type Identity = u64;
+
+/// One event that waits.
+#[derive(Clone, Debug)]
 struct Note {
-    kind: Cow<'static, str>,
-    namespace: Arc<str>,
-    name: Arc<str>,
-    uid: Arc<str>,
+    object: ObjectRef,
     event_type: EventType,
     reason: Cow<'static, str>,
-    message: Arc<str>,
+    message: Box<str>,
 }
 
 impl Recorder {
@@ -86,12 +91,12 @@ impl Recorder {
     /// The same, but what waits for one of `places` already goes first: a status matters more than
     /// what is told of it.
     pub fn behind(client: Client, component: &'static str, places: Places) -> Self {
-        Self::start(client, component, WallClock::system(), Some(places))
+        Self::start(client, component, WallClock::system(), Some(places), QUEUE)
     }
 
     /// The same as [`Self::new`] with another clock for the times that people read.
     pub fn with_clock(client: Client, component: &'static str, clock: WallClock) -> Self {
-        Self::start(client, component, clock, None)
+        Self::start(client, component, clock, None, QUEUE)
     }
 
     fn start(
@@ -99,8 +104,10 @@ impl Recorder {
         component: &'static str,
         clock: WallClock,
         places: Option<Places>,
+        queue: usize,
     ) -> Self {
-        let (post, inbox) = inbox(QUEUE);
+        let (post, inbox) = inbox(queue);
+        let dropped = Arc::new(AtomicU64::new(0));
         let sender = Sender {
             client,
             component,
@@ -110,8 +117,10 @@ impl Recorder {
             resource: Resource::of::<k8s_openapi::api::core::v1::Event>(),
             sent: Sent::default(),
             said: None,
+            dropped: Arc::clone(&dropped),
         };
-        Self { post, task: Arc::new(tokio::spawn(sender.run(inbox))) }
+        let task = Arc::new(tokio::spawn(sender.run(inbox)));
+        Self { post, hasher: RandomState::new(), dropped, task }
     }
 
     /// Says `reason` and `message` about `object`. Never waits.
@@ -120,30 +129,31 @@ impl Recorder {
         object: &ObjectRef,
         event_type: EventType,
         reason: impl Into<Cow<'static, str>>,
-        message: impl Into<Arc<str>>,
+        message: impl Into<Box<str>>,
     ) {
-        let note = Note {
-            kind: object.kind.clone(),
-            namespace: Arc::clone(&object.namespace),
-            name: Arc::clone(&object.name),
-            uid: Arc::clone(&object.uid),
-            event_type,
-            reason: reason.into(),
-            message: message.into(),
-        };
-        if let Err(lost) = self.post.try_send(note, object.clone()) {
-            tracing::debug!(op = "recordEvent", error = %lost, "event dropped");
+        let (reason, message) = (reason.into(), message.into());
+        let note = Note { object: object.clone(), event_type, reason, message };
+        let identity = self.hasher.hash_one(note.identity());
+        if self.post.try_send(identity, Box::new(note)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Waits, at most `limit`, until what was recorded is sent, and ends the recorder.
     pub async fn finish(self, limit: Duration) {
-        let Self { post, mut task } = self;
+        let Self { post, mut task, .. } = self;
         drop(post);
         if let Some(task) = Arc::get_mut(&mut task) {
             // Late events are lost, as any.
             let _ = timeout(limit, task).await;
         }
+    }
+}
+
+impl Note {
+    fn identity(&self) -> impl std::hash::Hash {
+        let ObjectRef { kind, namespace, name, uid, .. } = &self.object;
+        (kind, namespace, name, uid, self.event_type, &self.reason, &self.message)
     }
 }
 
@@ -179,18 +189,25 @@ struct Sender {
     resource: Resource,
     sent: Sent,
     said: Option<std::mem::Discriminant<Trouble>>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl Sender {
-    async fn run(mut self, mut inbox: Inbox<Note, ObjectRef>) {
-        while let Some((note, object)) = inbox.recv().await {
+    async fn run(mut self, mut inbox: Inbox<Identity, Box<Note>>) {
+        loop {
+            let mut next = inbox.try_recv();
+            if next.is_none() {
+                self.say_dropped();
+                next = inbox.recv().await;
+            }
+            let Some((identity, note)) = next else { return };
             let mut backoff = Backoff::new();
             for attempt in 1..=ATTEMPTS {
                 let place = match &self.places {
                     Some(places) => Some(places.take().await),
                     None => None,
                 };
-                let sent = self.send(&note, &object).await;
+                let sent = self.send(identity, &note).await;
                 drop(place);
                 match sent {
                     Ok(()) => {
@@ -210,12 +227,13 @@ impl Sender {
         }
     }
 
-    async fn send(&mut self, note: &Note, object: &ObjectRef) -> Result<(), Failure> {
+    async fn send(&mut self, identity: Identity, note: &Note) -> Result<(), Failure> {
         let now = Instant::now();
-        if let Some(known) = self.sent.known(note, now) {
-            match self.count_up(&known, object).await {
+        if let Some(known) = self.sent.known(identity, now) {
+            match self.count_up(&known, &note.object).await {
                 Ok(()) => {
-                    self.sent.remember(note, Known { count: known.count + 1, last: now, ..known });
+                    let known = Known { count: known.count + 1, last: now, ..known };
+                    self.sent.remember(identity, known);
                     return Ok(());
                 }
                 // Forgotten by the server, or out of our reach: say it anew.
@@ -223,8 +241,8 @@ impl Sender {
                 Err(failure) => return Err(failure),
             }
         }
-        let name = self.create(note, object).await?;
-        self.sent.remember(note, Known { name, count: 1, last: now });
+        let name = self.create(note).await?;
+        self.sent.remember(identity, Known { name, count: 1, last: now });
         Ok(())
     }
 
@@ -236,13 +254,13 @@ impl Sender {
             .await
     }
 
-    async fn create(&mut self, note: &Note, object: &ObjectRef) -> Result<Arc<str>, Failure> {
-        let namespace = object.event_namespace();
+    async fn create(&mut self, note: &Note) -> Result<Arc<str>, Failure> {
+        let namespace = note.object.event_namespace();
         let now = self.clock.now();
         // No two have one name, wherever the clock is set to.
         self.named = now.as_nanosecond().max(self.named.saturating_add(1));
-        let name = event_name(&object.name, self.named);
-        let body = event(&name, note, object, self.component, now);
+        let name = event_name(&note.object.name, self.named);
+        let body = event(&name, note, self.component, now);
         let url = self.resource.collection(Some(namespace));
         self.call("create", Method::POST, url, "application/json", namespace, &body).await?;
         Ok(name.into())
@@ -273,6 +291,14 @@ impl Sender {
         Err(Failure::new(verb, &self.resource, None, Some(namespace), trouble))
     }
 
+    /// One line for all that found no place since the queue was empty last.
+    fn say_dropped(&self) {
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!(op = "recordEvent", dropped, "events were dropped, too many waited");
+        }
+    }
+
     fn say(&mut self, failure: &Failure, again: bool) {
         let kind = failure.trouble.kind();
         if self.said.replace(kind) != Some(kind) {
@@ -288,8 +314,8 @@ fn event_name(object: &str, nanoseconds: i128) -> String {
     format!("{}.{nanoseconds:x}", &object[..end])
 }
 
-fn event(name: &str, note: &Note, object: &ObjectRef, component: &str, now: Timestamp) -> Value {
-    let now = written(now);
+fn event(name: &str, note: &Note, component: &str, now: Timestamp) -> Value {
+    let (now, object) = (written(now), &note.object);
     json!({
         "apiVersion": "v1",
         "kind": "Event",
@@ -325,12 +351,11 @@ impl fmt::Debug for Recorder {
     }
 }
 
-/// What was sent of late. Holds hashes and not the texts, because it is only for counting.
+/// What was sent of late.
 #[derive(Default)]
 struct Sent {
-    by_note: HashMap<u64, Known>,
-    order: VecDeque<u64>,
-    hasher: RandomState,
+    by_note: HashMap<Identity, Known>,
+    order: VecDeque<Identity>,
 }
 
 #[derive(Clone, Debug)]
@@ -341,15 +366,14 @@ struct Known {
 }
 
 impl Sent {
-    fn known(&self, note: &Note, now: Instant) -> Option<Known> {
-        let known = self.by_note.get(&self.hasher.hash_one(note))?;
+    fn known(&self, identity: Identity, now: Instant) -> Option<Known> {
+        let known = self.by_note.get(&identity)?;
         (now.duration_since(known.last) < REPEAT_WITHIN).then(|| known.clone())
     }
 
-    fn remember(&mut self, note: &Note, known: Known) {
-        let hash = self.hasher.hash_one(note);
-        if self.by_note.insert(hash, known).is_none() {
-            self.order.push_back(hash);
+    fn remember(&mut self, identity: Identity, known: Known) {
+        if self.by_note.insert(identity, known).is_none() {
+            self.order.push_back(identity);
             if self.order.len() > REMEMBERED
                 && let Some(oldest) = self.order.pop_front()
             {

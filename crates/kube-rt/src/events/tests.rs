@@ -123,16 +123,36 @@ async fn event_is_made_anew_after_an_hour_or_when_the_server_forgot_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn recording_never_waits_and_the_server_gets_what_the_queue_held() {
-    let (recorder, mut script) = mk_recorder();
-    for number in 0..QUEUE + 200 {
-        let message = number.to_string();
-        recorder.record(&mk_service("web"), EventType::Normal, "nodeAssigned", message);
+async fn recording_never_waits_and_what_the_queue_could_not_hold_is_counted() {
+    let lines = crate::logs::tests::mk_capture();
+    let (client, mut script) = mk_script();
+    let clock = WallClock::system();
+    let recorder = Recorder::start(client, "metallb-controller", clock, None, 8);
+    for _wave in 0..2 {
+        for number in 0..11 {
+            let message = number.to_string();
+            recorder.record(&mk_service("web"), EventType::Normal, "nodeAssigned", message);
+        }
+        for _ in 0..8 {
+            script.next().await.ok(&json!({}));
+        }
+        assert!(script.is_quiet().await);
     }
-    for _ in 0..QUEUE {
-        script.next().await.ok(&json!({}));
+    assert_eq!(lines.messages(), ["events were dropped, too many waited"; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_services_may_say_something_at_once() {
+    let (client, script) = mk_script();
+    let recorder = Recorder::behind(client, "metallb-controller", Places::new(0));
+    for number in 0..10_000 {
+        let service = mk_service(&format!("many-{number}"));
+        recorder.record(&service, EventType::Normal, "IPAllocated", "Assigned");
+        // Said twice before it is sent, it is sent once.
+        recorder.record(&service, EventType::Normal, "IPAllocated", "Assigned");
     }
-    assert!(script.is_quiet().await);
+    assert_eq!(recorder.dropped.load(Ordering::Relaxed), 0);
+    drop(script);
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,21 +219,13 @@ async fn finish_sends_what_waits_and_does_not_wait_for_ever() {
 fn only_the_last_notes_are_remembered() {
     let mut sent = Sent::default();
     let now = Instant::now();
-    let mk_note = |number: usize| Note {
-        kind: "Service".into(),
-        namespace: "team".into(),
-        name: "web".into(),
-        uid: "u".into(),
-        event_type: EventType::Normal,
-        reason: "r".into(),
-        message: number.to_string().into(),
-    };
-    for number in 0..=REMEMBERED {
+    let last = Identity::try_from(REMEMBERED).unwrap();
+    for identity in 0..=last {
         let known = Known { name: "e".into(), count: 1, last: now };
-        sent.remember(&mk_note(number), known);
+        sent.remember(identity, known);
     }
-    assert!(sent.known(&mk_note(0), now).is_none());
-    assert!(sent.known(&mk_note(1), now).is_some());
+    assert!(sent.known(0, now).is_none());
+    assert!(sent.known(1, now).is_some());
     assert_eq!((sent.by_note.len(), sent.order.len()), (REMEMBERED, REMEMBERED));
 }
 
