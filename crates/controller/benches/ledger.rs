@@ -13,7 +13,7 @@ use ferrolb_ipam::ServiceKey;
 use ferrolb_model::{Labels, Namespace};
 use serde_json::json;
 
-#[path = "../src/ledger/tests/objects.rs"]
+#[path = "../src/objects.rs"]
 mod objects;
 
 use objects::{hold, mk_pool, mk_service};

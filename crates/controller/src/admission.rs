@@ -12,5 +12,5 @@ mod store;
 mod watches;
 
 pub use routes::{admit, routes};
-pub use store::Store;
+pub use store::{Share, Store};
 pub use watches::Admission;

@@ -1,7 +1,8 @@
 //! Status objects of speakers, gathered by Service: who announces it, and how.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ferrolb_api::{ServiceBGPStatus, ServiceL2Status};
 use ferrolb_ipam::ServiceKey;
@@ -9,23 +10,25 @@ use ferrolb_kube_rt::ObjectKey;
 
 /// One speaker's report about one Service.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Announcer {
+pub struct Announcer {
     service: ServiceKey,
     /// Node and protocol, in words; none: it does not announce.
-    report: Option<String>,
+    report: Option<Arc<str>>,
     /// Addresses it refuses to announce, and the station that has each.
     refused: BTreeMap<IpAddr, String>,
 }
 
 /// All that speakers report about one Service.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Reports {
-    pub(crate) announcers: BTreeSet<String>,
-    pub(crate) refused: BTreeMap<IpAddr, String>,
+pub struct Reports {
+    /// Who announces it, and how, in words.
+    pub announcers: BTreeSet<Arc<str>>,
+    /// Addresses that are refused, and the station that has each.
+    pub refused: BTreeMap<IpAddr, String>,
 }
 
 /// What a Layer 2 status says; nothing until its speaker has filled it in.
-pub(crate) fn layer2(object: ServiceL2Status) -> Option<Announcer> {
+pub fn layer2(object: ServiceL2Status) -> Option<Announcer> {
     let status = object.status?;
     let refused = status.refused.into_iter();
     let refused: BTreeMap<_, _> =
@@ -35,56 +38,47 @@ pub(crate) fn layer2(object: ServiceL2Status) -> Option<Announcer> {
     }
     Some(Announcer {
         service: ServiceKey::new(status.service_namespace, status.service_name),
-        report: (!status.node.is_empty()).then(|| format!("{} (layer2)", status.node)),
+        report: (!status.node.is_empty()).then(|| format!("{} (layer2)", status.node).into()),
         refused,
     })
 }
 
 /// What a BGP status says; nothing while no peer was told.
-pub(crate) fn bgp(object: ServiceBGPStatus) -> Option<Announcer> {
+pub fn bgp(object: ServiceBGPStatus) -> Option<Announcer> {
     let status = object.status?;
     if status.node.is_empty() || status.service_name.is_empty() || status.peers.is_empty() {
         return None;
     }
     Some(Announcer {
         service: ServiceKey::new(status.service_namespace, status.service_name),
-        report: Some(format!("{} (bgp, to {})", status.node, status.peers.join(" "))),
+        report: Some(format!("{} (bgp, to {})", status.node, status.peers.join(" ")).into()),
         refused: BTreeMap::new(),
     })
 }
 
 /// All reports.
 #[derive(Debug, Default)]
-pub(crate) struct Announcers {
-    of: HashMap<Key, Announcer>,
+pub struct Announcers {
+    of: BTreeMap<Key, Announcer>,
     /// A Service may be reported on twice by one speaker, while that replaces its object.
-    by: HashMap<ServiceKey, HashSet<Key>>,
+    by: BTreeSet<(ServiceKey, Key)>,
 }
 
 /// Kind and name of a report.
 type Key = (&'static str, ObjectKey);
 
 impl Announcers {
-    /// The object `key`, by kind and name, says this now. Returns the Services whose reports are different, each with
-    /// all of them.
-    pub(crate) fn set(
-        &mut self,
-        key: Key,
-        announcer: Option<Announcer>,
-    ) -> Vec<(ServiceKey, Reports)> {
+    /// The object `key`, by kind and name, says this now. Returns the Services whose reports are
+    /// different, each with all of them.
+    pub fn set(&mut self, key: Key, announcer: Option<Announcer>) -> Vec<(ServiceKey, Reports)> {
         let mut touched = BTreeSet::new();
         if let Some(old) = self.of.remove(&key) {
-            if let Some(keys) = self.by.get_mut(&old.service) {
-                keys.remove(&key);
-                if keys.is_empty() {
-                    self.by.remove(&old.service);
-                }
-            }
+            self.by.remove(&(old.service.clone(), key.clone()));
             touched.insert(old.service);
         }
         if let Some(new) = announcer {
             touched.insert(new.service.clone());
-            self.by.entry(new.service.clone()).or_default().insert(key.clone());
+            self.by.insert((new.service.clone(), key.clone()));
             self.of.insert(key, new);
         }
         let told = touched.into_iter().map(|service| {
@@ -96,8 +90,9 @@ impl Announcers {
 
     fn reports(&self, service: &ServiceKey) -> Reports {
         let mut reports = Reports::default();
-        let keys = self.by.get(service).into_iter().flatten();
-        for announcer in keys.filter_map(|key| self.of.get(key)) {
+        let from = (service.clone(), ("", ObjectKey::new("", "")));
+        let keys = self.by.range(from..).take_while(|(about, _)| about == service);
+        for announcer in keys.filter_map(|(_, key)| self.of.get(key)) {
             reports.announcers.extend(announcer.report.clone());
             reports.refused.extend(announcer.refused.clone());
         }

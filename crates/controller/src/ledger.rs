@@ -91,7 +91,7 @@ pub struct Ledger {
     /// Addresses of pools that are invalid, which those who hold them keep.
     kept: Kept,
     reserve: bool,
-    services: HashMap<ServiceKey, Entry>,
+    services: HashMap<ServiceKey, Box<Entry>>,
     /// The round of listing that is going on, or the last one.
     round: u64,
     /// Services with a write under way.

@@ -14,11 +14,13 @@
 //! Not here: announcing (the speaker's).
 
 mod admission;
-mod announcers;
+pub mod announcers;
 mod configuration;
 mod converge;
 mod ledger;
 mod legacy;
+#[cfg(test)]
+mod objects;
 mod owner;
 mod pool_status;
 mod retirement;
@@ -30,7 +32,7 @@ mod status;
 mod topics;
 mod writes;
 
-pub use admission::{Admission, Store, admit, routes};
+pub use admission::{Admission, Share, Store, admit, routes};
 pub use converge::{Decision, Kept, Note, Outcome, Rules, Taken, converge};
 pub use ledger::{Balancer, Change, Effect, Ledger, Options, ServiceRef, StatusWrite, WriteResult};
 pub use owner::{Controller, Duties};

@@ -25,10 +25,13 @@ pub struct Row {
 
 impl Row {
     /// Reduces an object; `None` for another type of Service.
-    pub(crate) fn prune(key: &ObjectKey, mut object: core::Service) -> Option<Self> {
+    pub fn prune(key: &ObjectKey, mut object: core::Service) -> Option<Self> {
         let rival = rival(object.metadata.managed_fields.take().unwrap_or_default());
         let conditions = object.status.as_mut().and_then(|status| status.conditions.take());
-        let service = rows::service(key, object)?;
+        let mut service = rows::service(key, object)?;
+        // As they were read they have room for more.
+        service.cluster_ips.shrink_to_fit();
+        service.ingress.shrink_to_fit();
         Some(Self { service, conditions: conditions.unwrap_or_default().into(), rival })
     }
 }

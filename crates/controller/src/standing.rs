@@ -3,6 +3,8 @@
 //! Two of `status.conditions` are ours, found by their type; all others are kept as they are. What
 //! is said changes only when something changes, and the time of transition only with the status.
 
+use std::borrow::Cow;
+
 use ferrolb_api::conditions::{ALLOCATED, ANNOUNCED};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -15,7 +17,7 @@ pub struct Standing {
     /// `status` of the condition: it holds.
     pub holds: bool,
     /// `reason`: one of [`REASONS`].
-    pub reason: String,
+    pub reason: Cow<'static, str>,
     /// `message`: a sentence.
     pub message: String,
 }
@@ -65,22 +67,23 @@ pub const NOT_ANNOUNCED: &str = "NotAnnounced";
 
 impl Standing {
     /// It holds.
-    pub fn yes(reason: &str, message: impl Into<String>) -> Self {
+    pub fn yes(reason: &'static str, message: impl Into<String>) -> Self {
         Self::new(true, reason, message.into())
     }
 
     /// It does not hold.
-    pub fn no(reason: &str, message: impl Into<String>) -> Self {
+    pub fn no(reason: &'static str, message: impl Into<String>) -> Self {
         Self::new(false, reason, message.into())
     }
 
-    fn new(holds: bool, reason: &str, mut message: String) -> Self {
+    fn new(holds: bool, reason: &'static str, mut message: String) -> Self {
         if message.len() > LONGEST {
             let end = (0..=LONGEST - 3).rev().find(|at| message.is_char_boundary(*at));
             message.truncate(end.unwrap_or_default());
             message.push('…');
         }
-        Self { holds, reason: reason.to_owned(), message }
+        message.shrink_to_fit();
+        Self { holds, reason: reason.into(), message }
     }
 
     /// What the condition `kind` among `conditions` says.
@@ -88,7 +91,11 @@ impl Standing {
         let condition = conditions.iter().find(|condition| condition.type_ == kind)?;
         Some(Self {
             holds: condition.status == "True",
-            reason: condition.reason.clone(),
+            // Thousands say the same.
+            reason: match REASONS.iter().find(|known| **known == condition.reason) {
+                Some(known) => Cow::Borrowed(known),
+                None => condition.reason.clone().into(),
+            },
             message: condition.message.clone(),
         })
     }
@@ -127,11 +134,12 @@ pub(crate) fn without_ours(conditions: &[Condition]) -> Option<Vec<Condition>> {
     (rest.len() < conditions.len()).then_some(rest)
 }
 
-fn condition(kind: &str, standing: &Standing, since: Time) -> Condition {
+/// The condition `kind` that says `standing`.
+pub(crate) fn condition(kind: &str, standing: &Standing, since: Time) -> Condition {
     Condition {
         type_: kind.to_owned(),
         status: if standing.holds { "True" } else { "False" }.to_owned(),
-        reason: standing.reason.clone(),
+        reason: standing.reason.clone().into_owned(),
         message: standing.message.clone(),
         last_transition_time: since,
         observed_generation: None,

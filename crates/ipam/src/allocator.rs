@@ -17,6 +17,7 @@ mod stock;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ferrolb_addr::Family;
 
@@ -97,7 +98,7 @@ struct Held {
     assignment: Assignment,
     terms: Terms,
     /// Sorted, without duplicates.
-    ports: Vec<Port>,
+    ports: Box<[Port]>,
 }
 
 impl Allocator {
@@ -370,8 +371,13 @@ impl Allocator {
 
 impl Request<'_> {
     fn terms(&self) -> Terms {
-        Terms { sharing_key: self.sharing_key.into(), backend_key: self.backend_key.into() }
+        Terms { sharing_key: text(self.sharing_key), backend_key: text(self.backend_key) }
     }
+}
+
+/// Most are empty, and those are one text.
+fn text(text: &str) -> Arc<str> {
+    if text.is_empty() { Arc::default() } else { text.into() }
 }
 
 /// One address, or one of each family.
@@ -386,9 +392,9 @@ fn check_families(ips: &[IpAddr]) -> Result<(), Refusal> {
 }
 
 /// Sorted, each once: the API server forbids a port given twice, a row might still have it.
-fn distinct(ports: &[Port]) -> Vec<Port> {
+fn distinct(ports: &[Port]) -> Box<[Port]> {
     let mut ports = ports.to_vec();
     ports.sort_unstable();
     ports.dedup();
-    ports
+    ports.into()
 }

@@ -1,9 +1,10 @@
 //! Who holds which address, with which ports, and under which terms others may join.
 //!
 //! ```text
-//!   address ──► Holding: terms, holders, port ──► holder
-//!   terms   ──► Group:   addresses held under these terms
-//!                        port ──► those of them where the port is taken
+//!   address        ──► terms, holders
+//!   address · port ──► holder, where others may join
+//!   terms          ──► Group: addresses held under these terms
+//!                             port ──► those of them where the port is taken
 //! ```
 //!
 //! The groups are an index over the holdings, so that an address to share is found without looking
@@ -54,16 +55,13 @@ impl Terms {
 /// All addresses in use.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Holdings {
-    by_address: BTreeMap<IpAddr, Holding>,
+    by_address: BTreeMap<IpAddr, Terms>,
+    /// Kept apart from the ports, since a Service may have none (Q-23). Pairs, since nearly every address
+    /// has one holder.
+    holders: BTreeSet<(IpAddr, ServiceKey)>,
+    /// Only of addresses that others may join.
+    ports: BTreeMap<(IpAddr, Port), ServiceKey>,
     groups: BTreeMap<Terms, Group>,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Holding {
-    terms: Terms,
-    /// Kept apart from the ports, since a Service may have none (Q-23).
-    holders: BTreeSet<ServiceKey>,
-    ports: BTreeMap<Port, ServiceKey>,
 }
 
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -75,7 +73,8 @@ struct Group {
 impl Holdings {
     /// The holders of `address`, sorted.
     pub(crate) fn holders(&self, address: IpAddr) -> impl Iterator<Item = &ServiceKey> {
-        self.by_address.get(&address).into_iter().flat_map(|holding| &holding.holders)
+        let from = (address, ServiceKey::default());
+        self.holders.range(from..).take_while(move |(at, _)| *at == address).map(|(_, key)| key)
     }
 
     /// Addresses of `range` in use, ascending.
@@ -92,13 +91,12 @@ impl Holdings {
         terms: &Terms,
         ports: &[Port],
     ) -> Option<(&ServiceKey, Conflict)> {
-        let holding = self.by_address.get(&address)?;
-        let other = holding.holders.iter().find(|holder| *holder != service)?;
-        if let Some(conflict) = terms.conflict(&holding.terms) {
+        let other = self.holders(address).find(|holder| *holder != service)?;
+        if let Some(conflict) = terms.conflict(self.by_address.get(&address)?) {
             return Some((other, conflict));
         }
         ports.iter().find_map(|port| {
-            let holder = holding.ports.get(port).filter(|holder| *holder != service)?;
+            let holder = self.ports.get(&(address, *port)).filter(|holder| *holder != service)?;
             Some((holder, Conflict::Port(*port)))
         })
     }
@@ -147,15 +145,11 @@ impl Holdings {
         terms: &Terms,
         ports: &[Port],
     ) -> bool {
-        let holding = self.by_address.entry(address).or_insert_with(|| Holding {
-            terms: terms.clone(),
-            holders: BTreeSet::new(),
-            ports: BTreeMap::new(),
-        });
-        let first = holding.holders.is_empty();
-        holding.holders.insert(service.clone());
-        holding.ports.extend(ports.iter().map(|port| (*port, service.clone())));
+        let first = self.holders(address).next().is_none();
+        self.by_address.entry(address).or_insert_with(|| terms.clone());
+        self.holders.insert((address, service.clone()));
         if terms.shareable() {
+            self.ports.extend(ports.iter().map(|port| ((address, *port), service.clone())));
             self.groups.entry(terms.clone()).or_default().add(address, ports);
         }
         first
@@ -163,18 +157,18 @@ impl Holdings {
 
     /// `service` holds `address` no longer; says whether nobody does now.
     pub(crate) fn remove(&mut self, address: IpAddr, service: &ServiceKey, ports: &[Port]) -> bool {
-        let Some(holding) = self.by_address.get_mut(&address) else { return false };
-        if !holding.holders.remove(service) {
+        let Some(terms) = self.by_address.get(&address) else { return false };
+        if !self.holders.remove(&(address, service.clone())) {
             return false;
         }
-        for port in ports {
-            holding.ports.remove(port);
-        }
-        let free = holding.holders.is_empty();
-        if let Some(group) = self.groups.get_mut(&holding.terms) {
+        let free = self.holders(address).next().is_none();
+        if let Some(group) = self.groups.get_mut(terms) {
+            for port in ports {
+                self.ports.remove(&(address, *port));
+            }
             group.remove(address, ports, free);
             if group.addresses.is_empty() {
-                self.groups.remove(&holding.terms);
+                self.groups.remove(terms);
             }
         }
         if free {

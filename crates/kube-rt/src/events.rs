@@ -29,7 +29,7 @@ use crate::resource::Resource;
 use crate::status::Places;
 use crate::trouble::{Failure, Trouble};
 
-/// Events that may wait, each with some 300 octets.
+/// Events that may wait, each with a few hundred octets.
 const QUEUE: usize = 16_384;
 /// Events remembered for counting.
 const REMEMBERED: usize = 1024;

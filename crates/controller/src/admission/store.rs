@@ -19,9 +19,24 @@ pub struct Store {
 struct Known {
     config: ConfigObjects,
     nodes: BTreeMap<NodeName, Node>,
-    /// Pool, Service, addresses.
-    holders: BTreeMap<PoolName, BTreeMap<ServiceKey, Vec<IpAddr>>>,
-    pool_of: BTreeMap<ServiceKey, PoolName>,
+    shares: BTreeMap<ServiceKey, Share>,
+}
+
+/// What a Service has of a pool.
+#[derive(Debug)]
+pub struct Share {
+    pool: PoolName,
+    addresses: Box<[IpAddr]>,
+}
+
+impl Share {
+    /// What `service` has, if it has something.
+    pub fn of(service: &Service) -> Option<Self> {
+        let pool = service.annotations.allocated_from_pool.as_deref()?.into();
+        let texts = service.ingress.iter().filter_map(|entry| entry.ip.as_deref());
+        let addresses: Box<[IpAddr]> = texts.filter_map(|text| text.parse().ok()).collect();
+        (!addresses.is_empty()).then_some(Self { pool, addresses })
+    }
 }
 
 impl Store {
@@ -34,11 +49,11 @@ impl Store {
     pub fn with_objects<T>(&self, judge: impl FnOnce(&Objects<'_>) -> T) -> T {
         let known = self.known.read();
         let holders = |pool: &PoolName| -> Vec<Holder> {
-            let holders = known.holders.get(pool).into_iter().flatten();
-            holders
-                .map(|(service, addresses)| Holder {
+            let shares = known.shares.iter().filter(|(_, share)| share.pool == *pool);
+            shares
+                .map(|(service, share)| Holder {
                     service: service.clone(),
-                    addresses: addresses.clone(),
+                    addresses: share.addresses.to_vec(),
                 })
                 .collect()
         };
@@ -60,21 +75,8 @@ impl Store {
         super::watches::set(&mut self.known.write().nodes, name, node);
     }
 
-    /// A Service is there, or gone.
-    pub(super) fn service(&self, key: &ServiceKey, service: Option<&Service>) {
-        let mut known = self.known.write();
-        if let Some(pool) = known.pool_of.remove(key)
-            && let Some(services) = known.holders.get_mut(&pool)
-        {
-            services.remove(key);
-        }
-        let Some(service) = service else { return };
-        let pool = service.annotations.allocated_from_pool.as_deref().map(PoolName::from);
-        let texts = service.ingress.iter().filter_map(|entry| entry.ip.as_deref());
-        let addresses: Vec<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
-        if let Some(pool) = pool.filter(|_| !addresses.is_empty()) {
-            known.holders.entry(pool.clone()).or_default().insert(key.clone(), addresses);
-            known.pool_of.insert(key.clone(), pool);
-        }
+    /// A Service has something of a pool, or nothing.
+    pub fn service(&self, key: ServiceKey, share: Option<Share>) {
+        super::watches::set(&mut self.known.write().shares, key, share);
     }
 }

@@ -10,12 +10,12 @@ use ferrolb_ipam::ServiceKey;
 use ferrolb_kube_rt::probes::Probes;
 use ferrolb_kube_rt::watch::{self, Update, Watch, WatchSpec};
 use ferrolb_kube_rt::{Inbox, ObjectKey, Post, inbox, rows};
-use ferrolb_model::{ConfigObjects, Node, Service};
+use ferrolb_model::{ConfigObjects, Node};
 use k8s_openapi::api::core::v1 as core;
 use kube::Client;
 use tokio::task::JoinHandle;
 
-use super::Store;
+use super::{Share, Store};
 use crate::configuration::{self, Namespaced};
 
 /// Changes that wait to be taken in.
@@ -34,7 +34,7 @@ type Topic = (&'static str, ObjectKey);
 enum Change {
     Config(Box<dyn FnOnce(&mut ConfigObjects) + Send>),
     Node(Option<Node>),
-    Service(Option<Box<Service>>),
+    Service(Option<Share>),
     Synced,
 }
 
@@ -79,9 +79,8 @@ async fn keep(store: Arc<Store>, mut changes: Inbox<Topic, Change>) {
         match change {
             Change::Config(change) => store.change(change),
             Change::Node(node) => store.node((&*key.name).into(), node),
-            Change::Service(service) => {
-                let key = ServiceKey::new(Arc::clone(&key.namespace), Arc::clone(&key.name));
-                store.service(&key, service.as_deref());
+            Change::Service(share) => {
+                store.service(ServiceKey::new(key.namespace, key.name), share);
             }
             Change::Synced => {}
         }
@@ -123,9 +122,9 @@ impl Source<'_> {
         watch::spawn(
             WatchSpec::<core::Service>::all(self.client.clone())
                 .fields_if_possible(rows::LOAD_BALANCERS),
-            rows::service,
+            |key, object| rows::service(key, object).as_ref().and_then(Share::of),
             self.post.clone(),
-            |update| entry("services", update, |_, row| Change::Service(row.map(Box::new))),
+            |update| entry("services", update, |_, share| Change::Service(share)),
         )
     }
 }

@@ -3,35 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ferrolb_addr::Family;
-use ferrolb_ipam::{Owner, Pinning, Pool, Port, Protocol, Selector, ServiceKey};
-use ferrolb_model::{Ingress, Labels, ServiceAnnotations};
+use ferrolb_ipam::{Owner, Pinning, Pool, Selector, ServiceKey};
+use ferrolb_model::Ingress;
 use rstest::rstest;
 
 use super::*;
+use crate::objects::mk_service;
 
 /// A Service under test, with the statuses and wishes of the table's columns.
 #[derive(Clone)]
 struct Given(Service);
 
 fn lb(cluster_ips: &[&str]) -> Given {
-    Given(Service {
-        key: ServiceKey::new("default", "test"),
-        uid: "uid".into(),
-        resource_version: "1".into(),
-        labels: Labels::new(),
-        annotations: ServiceAnnotations::default(),
-        is_load_balancer: true,
-        class: None,
-        cluster_ips: cluster_ips.iter().map(|&ip| ip.to_owned()).collect(),
-        primary_family: Family::V4,
-        ip_family_policy: IpFamilyPolicy::SingleStack,
-        load_balancer_ip: None,
-        ports: vec![Port { protocol: Protocol::Tcp, number: 80 }],
-        local_traffic_only: false,
-        selector: Labels::new(),
-        ingress: Vec::new(),
-    })
+    let cluster_ips = cluster_ips.iter().map(|&ip| ip.to_owned()).collect();
+    Given(Service { cluster_ips, ..mk_service("test") })
 }
 
 const V4: &[&str] = &["1.2.3.4"];

@@ -68,7 +68,7 @@ impl Ledger {
         let foreign = ignored && entry.is_stored();
         entry.whose = if foreign { Whose::Others } else { Whose::Ours };
         let lacks = decision.standing.as_ref().filter(|standing| !standing.holds);
-        self.pending.set(key, lacks.map(|standing| standing.reason.as_str()));
+        self.pending.set(key, lacks.map(|standing| &*standing.reason));
         let status = self.wanted(key, &decision, foreign).filter(|_| !never_ours);
         let status = status.map(|status| self.addresses_first(key, status));
         let to_store =

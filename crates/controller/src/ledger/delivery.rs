@@ -1,6 +1,7 @@
 //! From a decision to the API server: an address is shown by one Service at a time.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ferrolb_ipam::{Allocator, ServiceKey};
 
@@ -14,7 +15,7 @@ impl Ledger {
     /// Has what is planned for `key` written, as soon as nobody else shows its addresses.
     pub(super) fn store(&mut self, key: &ServiceKey, effects: &mut Vec<Effect>) {
         let Some(entry) = self.services.get(key) else { return };
-        let Some(plan) = entry.planned().cloned() else { return };
+        let Some(plan) = entry.planned() else { return };
         let moves = !plan.same_balancer(entry.stored());
         let addresses: Vec<IpAddr> = plan.addresses().collect();
         let blocked: Vec<IpAddr> = addresses
@@ -36,8 +37,8 @@ impl Ledger {
         } else {
             // Gives up at once what it has to: two that swap would wait for each other for ever.
             let why = "the address is still shown by the Service that had it before";
-            let standing = plan.allocated.map(|_| Standing::no("AddressStillShown", why));
-            Status::default().with(standing, None)
+            let standing = plan.allocated.as_ref().map(|_| Standing::no("AddressStillShown", why));
+            Arc::new(Status::default().with(standing, None))
         };
         let write = entry.send(status, &self.wall);
         self.flying.insert(key.clone());
@@ -52,7 +53,7 @@ impl Ledger {
         };
         self.exposure.at(ip).any(|other| {
             other != key
-                && self.services.get(other).is_some_and(is_ours)
+                && self.services.get(other).is_some_and(|entry| is_ours(entry))
                 && !entitlement(&self.allocator, &self.kept, other).contains(&ip)
         })
     }
@@ -80,8 +81,8 @@ impl Ledger {
 
     /// Follows what the API server shows for `key`.
     pub(super) fn expose(&mut self, key: &ServiceKey) {
-        let shown = self.services.get(key).map(Entry::shown).unwrap_or_default();
-        for waiting in self.exposure.set(key, shown) {
+        let shown = self.services.get(key).map(|entry| entry.shown()).unwrap_or_default();
+        for waiting in self.exposure.set(key, &shown) {
             self.enqueue(&waiting);
         }
     }

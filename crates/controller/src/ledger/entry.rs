@@ -19,11 +19,11 @@ use ferrolb_api::conditions::{ALLOCATED, ANNOUNCED};
 use ferrolb_api::reasons::{EventReason, EventType};
 use ferrolb_kube_rt::version::{is_at_least, is_newer};
 use ferrolb_model::Service;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::messages::{Balancer, Effect, ServiceRef, StatusWrite, WriteResult};
 use super::rivalry::Rivalry;
-use super::status::Status;
+use super::status::{Conditions, Status};
 use crate::converge::Note;
 use crate::row::Row;
 use crate::standing::merged;
@@ -48,17 +48,17 @@ pub(super) struct Entry {
     /// What the API server stores, as far as we know.
     stored: Status,
     /// All conditions that go with `stored`.
-    conditions: Arc<[Condition]>,
+    conditions: Conditions,
     /// Version of `stored`, while our own write makes it newer than `row`.
     ahead: Option<Arc<str>>,
     /// The version that first showed an address which is stored now and was not before.
     since: Arc<str>,
     /// What was decided and is not stored.
-    plan: Option<Status>,
+    plan: Option<Arc<Status>>,
     /// What was sent and not answered.
-    attempt: Option<Attempt>,
+    attempt: Option<Box<Attempt>>,
     /// Addresses of writes of which it is unknown whether they were done.
-    doubt: Option<Doubt>,
+    doubt: Option<Box<Doubt>>,
     /// Addresses that we have written were stored, so that others are foreign.
     ours: bool,
     pub(super) rivalry: Rivalry,
@@ -76,14 +76,14 @@ pub(super) struct Entry {
 
 #[derive(Debug)]
 struct Attempt {
-    status: Status,
-    conditions: Option<Arc<[Condition]>>,
+    status: Arc<Status>,
+    conditions: Option<Conditions>,
     basis: Arc<str>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Doubt {
-    addresses: BTreeSet<IpAddr>,
+    addresses: Vec<IpAddr>,
     /// A row that is newer settles it: the writes cannot be done on top of it.
     basis: Arc<str>,
 }
@@ -102,11 +102,21 @@ pub(super) struct Answered {
 impl Entry {
     pub(super) fn new(row: Row) -> Self {
         let Row { service, conditions, rival } = row;
+        let stored = Status::of_row(&service, &conditions);
+        Self::showing(service, rival, stored, Conditions::of(&conditions))
+    }
+
+    fn showing(
+        row: Service,
+        rival: Option<Arc<str>>,
+        stored: Status,
+        conditions: Conditions,
+    ) -> Self {
         Self {
-            stored: Status::of_row(&service, &conditions),
-            since: Arc::clone(&service.resource_version),
-            row: service,
+            since: Arc::clone(&row.resource_version),
+            row,
             rival,
+            stored,
             conditions,
             ahead: None,
             plan: None,
@@ -124,13 +134,12 @@ impl Entry {
 
     /// Forgets everything but what the watch shows, and since when.
     pub(super) fn restart(&mut self) {
-        let row = Row {
-            service: self.row.clone(),
-            conditions: Arc::clone(&self.conditions),
-            rival: self.rival.clone(),
-        };
+        let Status { allocated, announced, .. } = std::mem::take(&mut self.stored);
+        let stored = Status::of_row(&self.row, &[]).with(allocated, announced);
+        let conditions = std::mem::take(&mut self.conditions);
         let (since, round) = (Arc::clone(&self.since), self.round);
-        *self = Self { since, round, ..Self::new(row) };
+        let shown = Self::showing(self.row.clone(), self.rival.take(), stored, conditions);
+        *self = Self { since, round, ..shown };
     }
 
     /// The watch shows `row`. Returns whether we begin to yield to a rival.
@@ -149,7 +158,7 @@ impl Entry {
         if self.ahead.as_ref().is_none_or(|ahead| is_at_least(&version, ahead)) {
             self.ahead = None;
             let status = Status::of_row(&self.row, &conditions);
-            self.conditions = conditions;
+            self.conditions = Conditions::of(&conditions);
             if status.ingress != self.stored.ingress {
                 yields = self.is_foreign_write(now);
             }
@@ -166,10 +175,11 @@ impl Entry {
     /// A write came back.
     pub(super) fn written(&mut self, result: &WriteResult, now: Duration) -> Answered {
         let again = std::mem::take(&mut self.again);
-        let Some(Attempt { status, conditions, basis }) = self.attempt.take() else {
+        let Some(attempt) = self.attempt.take() else {
             // The answer is to a Service that had this name before.
             return Answered { again: true, ..Answered::default() };
         };
+        let Attempt { status, conditions, basis } = *attempt;
         let mut answered = Answered { again, ..Answered::default() };
         match result {
             WriteResult::Done(version) => {
@@ -182,7 +192,7 @@ impl Entry {
                         answered.yields = self.is_foreign_write(now);
                     }
                 } else {
-                    self.take_stored(status, version);
+                    self.take_stored(Arc::unwrap_or_clone(status), version);
                     if let Some(conditions) = conditions {
                         self.conditions = conditions;
                     }
@@ -201,7 +211,7 @@ impl Entry {
 
     /// The addresses the Service has: those decided on, until the API server stores them.
     pub(super) fn held(&self) -> Vec<String> {
-        self.plan.as_ref().unwrap_or(&self.stored).texts().map(str::to_owned).collect()
+        self.plan.as_deref().unwrap_or(&self.stored).texts().map(str::to_owned).collect()
     }
 
     /// What the API server stores, as far as we know.
@@ -227,7 +237,7 @@ impl Entry {
 
     /// This is what the Service is to have. Returns whether something is left to be stored.
     pub(super) fn plan(&mut self, status: Status) -> bool {
-        self.plan = (status != self.stored).then_some(status);
+        self.plan = (status != self.stored).then(|| Arc::new(status));
         self.plan.is_some()
     }
 
@@ -237,8 +247,8 @@ impl Entry {
     }
 
     /// What is left to be stored.
-    pub(super) fn planned(&self) -> Option<&Status> {
-        self.plan.as_ref()
+    pub(super) fn planned(&self) -> Option<Arc<Status>> {
+        self.plan.clone()
     }
 
     /// Whether everything stored is among `addresses`, or nothing is.
@@ -248,31 +258,33 @@ impl Entry {
     }
 
     /// `status` is being written at the time `wall`: as much of it as differs from what is stored.
-    pub(super) fn send(&mut self, status: Status, wall: &Time) -> StatusWrite {
+    pub(super) fn send(&mut self, status: Arc<Status>, wall: &Time) -> StatusWrite {
         let basis = Arc::clone(self.ahead.as_ref().unwrap_or(&self.row.resource_version));
         let balancer = (!status.same_balancer(&self.stored)).then(|| Balancer {
             addresses: status.addresses().collect(),
             pool: status.pool.as_deref().map(Into::into),
         });
         if let Some(Balancer { addresses, .. }) = &balancer {
-            let doubt = self.doubt.get_or_insert_with(|| Doubt {
-                addresses: BTreeSet::new(),
-                basis: Arc::clone(&basis),
-            });
+            let doubt = self.doubt.get_or_insert_default();
             doubt.basis = Arc::clone(&basis);
-            doubt.addresses.extend(addresses);
+            for ip in addresses {
+                if !doubt.addresses.contains(ip) {
+                    doubt.addresses.push(*ip);
+                }
+            }
         }
         let wanted =
             [(ALLOCATED, status.allocated.as_ref()), (ANNOUNCED, status.announced.as_ref())];
         let conditions = (!status.same_conditions(&self.stored))
-            .then(|| Arc::from(merged(&self.conditions, wanted, wall)));
+            .then(|| merged(&self.conditions.in_full(&self.stored), wanted, wall));
         let write = StatusWrite {
             key: self.row.key.clone(),
             resource_version: Arc::clone(&basis),
             balancer,
-            conditions: conditions.clone(),
+            conditions: conditions.as_deref().map(Arc::from),
         };
-        self.attempt = Some(Attempt { status, conditions, basis });
+        let conditions = conditions.as_deref().map(Conditions::of);
+        self.attempt = Some(Box::new(Attempt { status, conditions, basis }));
         write
     }
 
@@ -328,7 +340,7 @@ impl Entry {
     }
 
     fn drop_plan_if_stored(&mut self) {
-        if self.plan.as_ref() == Some(&self.stored) {
+        if self.plan.as_deref() == Some(&self.stored) {
             self.plan = None;
         }
     }

@@ -5,15 +5,19 @@
 //! ever show it at once, whatever order their writes arrive in.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ferrolb_ipam::ServiceKey;
+
+/// The address before all others.
+const LOWEST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// The index.
 #[derive(Debug, Default)]
 pub(super) struct Exposure {
-    of: BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
-    at: BTreeMap<IpAddr, BTreeSet<ServiceKey>>,
+    /// Pairs, since nearly every Service shows one address, and nearly every address is shown by one.
+    of: BTreeSet<(ServiceKey, IpAddr)>,
+    at: BTreeSet<(IpAddr, ServiceKey)>,
     /// Who waits until an address is shown by nobody else.
     behind: BTreeMap<IpAddr, BTreeSet<ServiceKey>>,
 }
@@ -23,36 +27,32 @@ impl Exposure {
     pub(super) fn set(
         &mut self,
         service: &ServiceKey,
-        addresses: BTreeSet<IpAddr>,
+        addresses: &BTreeSet<IpAddr>,
     ) -> BTreeSet<ServiceKey> {
         let mut woken = BTreeSet::new();
-        let before = self.of.remove(service).unwrap_or_default();
-        for ip in before.difference(&addresses) {
-            if let Some(services) = self.at.get_mut(ip) {
-                services.remove(service);
-                if services.is_empty() {
-                    self.at.remove(ip);
-                }
-            }
+        let before: BTreeSet<IpAddr> = self.of(service).collect();
+        for ip in before.difference(addresses) {
+            self.of.remove(&(service.clone(), *ip));
+            self.at.remove(&(*ip, service.clone()));
             woken.extend(self.take_behind(*ip));
         }
         for ip in addresses.difference(&before) {
-            self.at.entry(*ip).or_default().insert(service.clone());
-        }
-        if !addresses.is_empty() {
-            self.of.insert(service.clone(), addresses);
+            self.of.insert((service.clone(), *ip));
+            self.at.insert((*ip, service.clone()));
         }
         woken
     }
 
     /// What `service` shows.
     pub(super) fn of(&self, service: &ServiceKey) -> impl Iterator<Item = IpAddr> {
-        self.of.get(service).into_iter().flatten().copied()
+        let from = (service.clone(), LOWEST);
+        self.of.range(from..).take_while(move |(of, _)| of == service).map(|(_, ip)| *ip)
     }
 
     /// Who shows `ip`.
     pub(super) fn at(&self, ip: IpAddr) -> impl Iterator<Item = &ServiceKey> {
-        self.at.get(&ip).into_iter().flatten()
+        let from = (ip, ServiceKey::default());
+        self.at.range(from..).take_while(move |(at, _)| *at == ip).map(|(_, service)| service)
     }
 
     /// `service` waits until nobody else shows `ip`.

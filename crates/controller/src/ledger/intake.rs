@@ -12,8 +12,13 @@ use super::{Effect, Entry, Ledger, WriteResult, set};
 use crate::row::Row;
 
 impl Ledger {
-    pub(super) fn see(&mut self, row: Row) {
-        let key = row.service.key.clone();
+    pub(super) fn see(&mut self, mut row: Row) {
+        let key = match self.services.get_key_value(&row.service.key) {
+            // One text for all that is kept of it.
+            Some((known, _)) => known.clone(),
+            None => row.service.key,
+        };
+        row.service.key = key.clone();
         let mut yields = false;
         match self.services.get_mut(&key) {
             Some(entry) if entry.row.uid == row.service.uid => yields = entry.see(row, self.now),
@@ -22,7 +27,7 @@ impl Ledger {
                     // Deleted and made anew between two looks.
                     self.forget(&key);
                 }
-                self.services.insert(key.clone(), Entry::new(row));
+                self.services.insert(key.clone(), Box::new(Entry::new(row)));
             }
         }
         if let Some(entry) = self.services.get_mut(&key) {
@@ -107,7 +112,7 @@ impl Ledger {
         }
     }
 
-    pub(super) fn hear(&mut self, key: &ServiceKey, reports: BTreeSet<String>) {
+    pub(super) fn hear(&mut self, key: &ServiceKey, reports: BTreeSet<Arc<str>>) {
         if let Some(due) = self.voices.hear(key, reports, self.now)
             && self.options.conditions
         {

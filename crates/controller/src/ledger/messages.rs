@@ -32,7 +32,7 @@ pub enum Change {
     /// Decide about a Service once more.
     Again(ServiceKey),
     /// These are all the reports about who announces a Service.
-    Announced(ServiceKey, BTreeSet<String>),
+    Announced(ServiceKey, BTreeSet<Arc<str>>),
     /// Speakers refuse to announce these addresses of a Service, and no others, because a station
     /// outside the cluster has each.
     Refused(ServiceKey, BTreeMap<IpAddr, String>),

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use ferrolb_api::conditions::{ALLOCATED, ANNOUNCED};
 use ferrolb_ipam::PoolName;
 use ferrolb_model::Service;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::standing::Standing;
+use crate::standing::{Standing, condition};
 
 /// What is stored with a Service, or is to be.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -60,5 +60,43 @@ impl Status {
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.texts().filter_map(|text| text.parse().ok()).map(|ip: IpAddr| ip.to_canonical())
+    }
+}
+
+/// All conditions of a Service, in order. What ours say is known from its [`Status`], and not kept twice.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conditions(Box<[Slot]>);
+
+/// One of them.
+#[derive(Clone, Debug)]
+enum Slot {
+    /// Ours, and since when it is true or false.
+    Allocated(Time),
+    /// The other of ours.
+    Announced(Time),
+    Foreign(Box<Condition>),
+}
+
+impl Conditions {
+    pub(super) fn of(conditions: &[Condition]) -> Self {
+        let slot = |condition: &Condition| match condition.type_.as_str() {
+            ALLOCATED => Slot::Allocated(condition.last_transition_time.clone()),
+            ANNOUNCED => Slot::Announced(condition.last_transition_time.clone()),
+            _ => Slot::Foreign(Box::new(condition.clone())),
+        };
+        Self(conditions.iter().map(slot).collect())
+    }
+
+    /// Each of them, where ours say what `status` does.
+    pub(super) fn in_full(&self, status: &Status) -> Vec<Condition> {
+        let ours = |kind, standing: &Option<Standing>, since: &Time| {
+            standing.as_ref().map(|standing| condition(kind, standing, since.clone()))
+        };
+        let condition = |slot: &Slot| match slot {
+            Slot::Allocated(since) => ours(ALLOCATED, &status.allocated, since),
+            Slot::Announced(since) => ours(ANNOUNCED, &status.announced, since),
+            Slot::Foreign(condition) => Some((**condition).clone()),
+        };
+        self.0.iter().filter_map(condition).collect()
     }
 }

@@ -7,17 +7,15 @@ use ferrolb_model::{Ingress, IpFamilyPolicy, Labels, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::*;
+use crate::objects::{hold, mk_pool, mk_service};
 use crate::row::Row;
 
 mod conditions;
 mod histories;
 mod life;
-mod objects;
 mod refusals;
 mod replicas;
 mod work;
-
-use objects::{hold, mk_pool, mk_service};
 
 /// An API server that stores what it is told to write and shows it again.
 struct Cluster {

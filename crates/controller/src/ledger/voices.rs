@@ -4,6 +4,7 @@
 //! follows only after nothing has changed for a moment.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ferrolb_ipam::ServiceKey;
@@ -27,7 +28,8 @@ pub(super) struct Voices {
 
 #[derive(Debug, Default)]
 struct Voice {
-    reports: BTreeSet<String>,
+    /// Sorted.
+    reports: Box<[Arc<str>]>,
     /// When to tell.
     due: Duration,
 }
@@ -48,15 +50,15 @@ impl Voices {
     pub(super) fn hear(
         &mut self,
         service: &ServiceKey,
-        reports: BTreeSet<String>,
+        reports: BTreeSet<Arc<str>>,
         now: Duration,
     ) -> Option<Duration> {
         let voice = self.of.entry(service.clone()).or_default();
-        if voice.reports == reports {
+        if voice.reports.iter().eq(&reports) {
             return None;
         }
         let due = if self.complete { now + CALM } else { now };
-        *voice = Voice { reports, due };
+        *voice = Voice { reports: reports.into_iter().collect(), due };
         Some(due)
     }
 
@@ -67,7 +69,7 @@ impl Voices {
             return None;
         }
         let due = now + PATIENCE;
-        self.of.insert(service.clone(), Voice { reports: BTreeSet::new(), due });
+        self.of.insert(service.clone(), Voice { reports: Box::default(), due });
         Some(due)
     }
 
@@ -96,7 +98,7 @@ impl Voices {
             let nobody = "no speaker reports that it announces the addresses";
             return Some(Standing::no(NOT_ANNOUNCED, nobody));
         }
-        let named: Vec<_> = reports.iter().take(NAMED).map(String::as_str).collect();
+        let named: Vec<_> = reports.iter().take(NAMED).map(|report| &**report).collect();
         let more = match reports.len() - named.len() {
             0 => String::new(),
             more => format!(" and {more} more"),
@@ -113,8 +115,8 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn mk_reports(nodes: &[&str]) -> BTreeSet<String> {
-        nodes.iter().map(|node| format!("{node} (layer2)")).collect()
+    fn mk_reports(nodes: &[&str]) -> BTreeSet<Arc<str>> {
+        nodes.iter().map(|node| format!("{node} (layer2)").into()).collect()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use ferrolb_addr::Family;
 use ferrolb_ipam::ServiceKey;
 use ferrolb_model::family::Stack;
 
-use super::{Effect, Entry, Ledger};
+use super::{Effect, Ledger};
 
 impl Ledger {
     /// The next of those that wait whom the latest openings may help.
@@ -21,7 +21,8 @@ impl Ledger {
 
     /// Whether something that `key` could use may be free. Cheap, and wrong on the safe side only.
     fn may_help(&self, key: &ServiceKey) -> bool {
-        let Some(Entry { row, .. }) = self.services.get(key) else { return false };
+        let Some(entry) = self.services.get(key) else { return false };
+        let row = &entry.row;
         // What nobody announces for it is to be left.
         let held = self.allocator.assignment(key).filter(|_| self.refusals.of(key).is_none());
         let pool = match held {

@@ -29,7 +29,7 @@ impl Cluster {
     }
 
     fn report(&mut self, name: &str, reports: &[&str]) {
-        let reports = reports.iter().map(|&report| report.to_owned()).collect();
+        let reports = reports.iter().map(|&report| report.into()).collect();
         self.ledger.apply(Change::Announced(ServiceKey::new("default", name), reports));
     }
 }
@@ -85,7 +85,7 @@ fn who_waits_is_told_which_pools_refused_and_why_once() {
     cluster.settle();
     assert_eq!(cluster.writes, 2);
     let said = cluster.condition("second", ALLOCATED).unwrap();
-    assert_eq!((said.holds, said.reason.as_str()), (false, "NoAddressAvailable"));
+    assert_eq!((said.holds, &*said.reason), (false, "NoAddressAvailable"));
     assert!(
         said.message.contains("\"lan\"") && said.message.contains("\"v6\""),
         "{}",
@@ -329,7 +329,7 @@ fn reasons_are_from_the_list() {
         cluster.edit(name, edit);
         cluster.settle();
         let said = cluster.condition(name, ALLOCATED).unwrap();
-        assert!(REASONS.contains(&said.reason.as_str()), "{}", said.reason);
+        assert!(REASONS.contains(&&*said.reason), "{}", said.reason);
         assert_eq!(said.holds, name == "first");
     }
 }

@@ -15,7 +15,7 @@ impl Cluster {
     }
 
     fn announce(&mut self, name: &str) {
-        let reports = ["n1 (layer2)".to_owned()].into();
+        let reports = ["n1 (layer2)".into()].into();
         self.ledger.apply(Change::Announced(ServiceKey::new("default", name), reports));
         self.settle();
     }
@@ -72,7 +72,7 @@ fn an_address_that_was_asked_for_stays_and_the_condition_says_who_has_it() {
     cluster.refuse("web", &["192.0.2.0"]);
     assert_eq!(cluster.status("web"), ["192.0.2.0"]);
     let said = cluster.condition("web", ALLOCATED).unwrap();
-    assert_eq!((said.holds, said.reason.as_str()), (true, "AddressRefused"));
+    assert_eq!((said.holds, &*said.reason), (true, "AddressRefused"));
     assert!(said.message.contains(STATION), "{}", said.message);
     cluster.refuse("web", &[]);
     assert_eq!(cluster.condition("web", ALLOCATED).unwrap().reason, "Allocated");
@@ -110,7 +110,7 @@ fn where_there_is_no_other_address_it_stays_and_moves_when_there_is_one() {
     cluster.refuse("web", &["192.0.2.1"]);
     assert_eq!(cluster.status("web"), ["192.0.2.1"]);
     let said = cluster.condition("web", ALLOCATED).unwrap();
-    assert_eq!((said.holds, said.reason.as_str()), (true, "AddressRefused"));
+    assert_eq!((said.holds, &*said.reason), (true, "AddressRefused"));
     let writes = cluster.writes;
     cluster.tick(60);
     assert_eq!(cluster.writes, writes, "nothing new");

@@ -1,4 +1,4 @@
-//! Objects for tests and benchmarks of the ledger.
+//! Objects for tests and benchmarks.
 
 use std::net::IpAddr;
 
