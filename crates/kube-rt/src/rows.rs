@@ -58,10 +58,11 @@ pub fn service(key: &ObjectKey, object: core::Service) -> Option<rows::Service> 
         ports: spec.ports.unwrap_or_default().iter().filter_map(port).collect(),
         local_traffic_only: spec.external_traffic_policy.as_deref() == Some("Local"),
         selector: spec.selector.unwrap_or_default().into(),
-        ingress: ingress
-            .into_iter()
-            .map(|entry| rows::Ingress { ip: entry.ip, hostname: entry.hostname })
-            .collect(),
+        ingress: exactly(
+            ingress
+                .into_iter()
+                .map(|entry| rows::Ingress { ip: entry.ip, hostname: entry.hostname }),
+        ),
     })
 }
 
@@ -159,6 +160,14 @@ fn port(port: &core::ServicePort) -> Option<Port> {
         _ => Protocol::Tcp,
     };
     Some(Port { protocol, number: u16::try_from(port.port).ok()? })
+}
+
+/// All of them, in no more room than they take: what is collected from an owned list keeps the room of
+/// that list.
+fn exactly<T>(items: impl ExactSizeIterator<Item = T>) -> Vec<T> {
+    let mut list = Vec::with_capacity(items.len());
+    list.extend(items);
+    list
 }
 
 fn text(field: Option<String>) -> Arc<str> {

@@ -8,10 +8,12 @@ use std::time::Duration;
 use ferrolb_sys::{map_large_pieces, trim_heap};
 use tokio::time::Instant;
 
-/// So many entries make it worth the milliseconds that it takes.
+/// So many entries make it worth the milliseconds that it takes at once.
 const MUCH: usize = 500;
 /// Time for what follows from them.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Time for more to come after fewer.
+const LONG_PAUSE: Duration = Duration::from_secs(5);
 
 /// When the heap is to be tidied up.
 #[derive(Debug)]
@@ -29,10 +31,12 @@ impl Tidy {
 
     /// So many entries were taken in.
     pub fn took(&mut self, entries: usize) {
-        self.taken += entries;
-        if self.taken >= MUCH && self.due.is_none() {
-            self.due = Some(Instant::now() + PAUSE);
+        if entries == 0 {
+            return;
         }
+        self.taken += entries;
+        let due = Instant::now() + if self.taken >= MUCH { PAUSE } else { LONG_PAUSE };
+        self.due = Some(self.due.map_or(due, |known| known.min(due)));
     }
 
     /// When [`Self::tidy_up`] has something to do.
@@ -52,17 +56,20 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_due_a_while_after_much_came_and_then_not_again() {
+    async fn it_is_due_a_while_after_much_came_and_later_after_little() {
         let mut tidy = Tidy::begin();
-        tidy.took(MUCH - 1);
+        tidy.took(0);
         assert_eq!(tidy.due(), None);
+        let later = Some(Instant::now() + LONG_PAUSE);
+        tidy.took(MUCH - 1);
+        assert_eq!(tidy.due(), later);
+        let soon = Some(Instant::now() + PAUSE);
         tidy.took(1);
-        let due = Some(Instant::now() + PAUSE);
+        assert_eq!(tidy.due(), soon);
         tokio::time::advance(PAUSE / 2).await;
         tidy.took(MUCH);
-        assert_eq!(tidy.due(), due);
+        assert_eq!(tidy.due(), soon);
         tidy.tidy_up();
-        tidy.took(MUCH - 1);
         assert_eq!(tidy.due(), None);
     }
 }
