@@ -4,13 +4,16 @@
 //! a name: counters go through [`Bare`], and a golden test holds every name and type.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ferrolb_ipam::ServiceKey;
 use ferrolb_sys::ProcessUsage;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, text,
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
+    MetricEncoder, text,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::TypedMetric;
@@ -216,13 +219,23 @@ pub struct SpeakerMetrics {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct AnnouncedLabels {
     /// `namespace/name` of the Service.
-    pub service: String,
+    pub service: Shown<ServiceKey>,
     /// `layer2` or `bgp`.
     pub protocol: &'static str,
     /// This node.
     pub node: Arc<str>,
     /// The address.
-    pub ip: String,
+    pub ip: Shown<IpAddr>,
+}
+
+/// A value that becomes text when it is scraped: thousands of series need no text each.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Shown<T>(pub T);
+
+impl<T: fmt::Display> EncodeLabelValue for Shown<T> {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        write!(encoder, "{}", self.0)
+    }
 }
 
 /// The counters of one address, for the path that answers: counting is one atomic addition.
@@ -238,7 +251,7 @@ pub struct Layer2Counters {
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct AddressLabel {
-    ip: String,
+    ip: Shown<IpAddr>,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -289,12 +302,12 @@ impl SpeakerMetrics {
 
     /// A station outside the cluster speaks for `ip`.
     pub fn conflict(&self, ip: IpAddr) {
-        self.conflicts.get_or_create_owned(&AddressLabel { ip: ip.to_string() }).inc();
+        self.conflicts.get_or_create_owned(&AddressLabel { ip: Shown(ip) }).inc();
     }
 
     /// Another node of the cluster answers for `ip` too.
     pub fn rival(&self, ip: IpAddr) {
-        self.rivals.get_or_create_owned(&AddressLabel { ip: ip.to_string() }).inc();
+        self.rivals.get_or_create_owned(&AddressLabel { ip: Shown(ip) }).inc();
     }
 
     /// The counter of what is answered on an interface; the same one each time.
@@ -309,7 +322,7 @@ impl SpeakerMetrics {
 
     /// The counters of `ip`; the same ones each time.
     pub fn layer2(&self, ip: IpAddr) -> Layer2Counters {
-        let label = AddressLabel { ip: ip.to_string() };
+        let label = AddressLabel { ip: Shown(ip) };
         Layer2Counters {
             requests_received: self.requests_received.get_or_create_owned(&label),
             responses_sent: self.responses_sent.get_or_create_owned(&label),

@@ -174,9 +174,9 @@ fn counters_of_one_address_are_shared_between_handles() {
 
 fn mk_labels() -> AnnouncedLabels {
     AnnouncedLabels {
-        service: "default/web".into(),
+        service: Shown(ServiceKey::new("default", "web")),
         protocol: "layer2",
         node: "n1".into(),
-        ip: "192.0.2.1".into(),
+        ip: Shown(IpAddr::from([192, 0, 2, 1])),
     }
 }

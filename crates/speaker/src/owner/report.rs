@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ferrolb_api::reasons::EventReason;
 use ferrolb_ipam::ServiceKey;
 use ferrolb_kube_rt::events::ObjectRef;
-use ferrolb_kube_rt::metrics::AnnouncedLabels;
+use ferrolb_kube_rt::metrics::{AnnouncedLabels, Shown};
 use ferrolb_model::verdict::Exclusion;
 use ferrolb_model::{Announcement, Interfaces, Reason, Revision};
 use tracing::{debug, error, info, warn};
@@ -149,10 +149,10 @@ impl Owner {
         after: &[IpAddr],
     ) {
         let labels = |ip: &IpAddr| AnnouncedLabels {
-            service: key.to_string(),
+            service: Shown(key.clone()),
             protocol,
             node: self.parts.node.shared(),
-            ip: ip.to_string(),
+            ip: Shown(*ip),
         };
         for ip in before.iter().filter(|ip| !after.contains(ip)) {
             self.parts.metrics.withdrawn(&labels(ip));
