@@ -87,6 +87,8 @@ pub struct Revision {
 pub struct Snapshot {
     settings: Settings,
     services: BTreeMap<ServiceKey, Box<Entry>>,
+    /// The verdicts on Services that are gone, until that is decided about.
+    departed: BTreeMap<ServiceKey, Verdict>,
     endpoints: Endpoints,
     nodes: BTreeMap<NodeName, Node>,
     members: Members,
@@ -101,7 +103,6 @@ pub struct Snapshot {
     bgp_rules: BgpRules,
     services_at: BTreeSet<(IpAddr, ServiceKey)>,
     services_of: BTreeMap<Option<PoolName>, BTreeSet<ServiceKey>>,
-    verdicts: BTreeMap<ServiceKey, Verdict>,
     services_by_owner: BTreeMap<Option<NodeName>, BTreeSet<ServiceKey>>,
 }
 
@@ -113,6 +114,8 @@ pub(crate) struct Entry {
     pub(crate) addresses: Result<Vec<IpAddr>, String>,
     /// The pool that holds them all.
     pub(crate) pool: Option<PoolName>,
+    /// The last verdict.
+    verdict: Option<Verdict>,
 }
 
 impl Snapshot {
@@ -121,6 +124,7 @@ impl Snapshot {
         Self {
             settings,
             services: BTreeMap::new(),
+            departed: BTreeMap::new(),
             endpoints: Endpoints::default(),
             nodes: BTreeMap::new(),
             members: Members::Unknown,
@@ -132,7 +136,6 @@ impl Snapshot {
             bgp_rules: BgpRules::default(),
             services_at: BTreeSet::new(),
             services_of: BTreeMap::new(),
-            verdicts: BTreeMap::new(),
             services_by_owner: BTreeMap::new(),
         }
     }
@@ -154,20 +157,27 @@ impl Snapshot {
     /// Decides about `key` anew and keeps the verdict.
     pub fn refresh(&mut self, key: &ServiceKey) -> Revision {
         let after = decide(self, key);
-        let before = self.verdicts.remove(key);
+        let entry = self.services.get_mut(key);
+        let is_there = entry.is_some();
+        let before = match entry {
+            Some(entry) => entry.verdict.replace(after.clone()),
+            None => self.departed.remove(key),
+        };
         if let Some(before) = &before {
             unfile(&mut self.services_by_owner, &before.owner, key);
         }
-        if self.services.contains_key(key) {
+        if is_there {
             file(&mut self.services_by_owner, after.owner.clone(), key);
-            self.verdicts.insert(key.clone(), after.clone());
         }
         Revision { before, after }
     }
 
     /// The verdict of the last [`Self::refresh`] of `key`.
     pub fn verdict(&self, key: &ServiceKey) -> Option<&Verdict> {
-        self.verdicts.get(key)
+        match self.services.get(key) {
+            Some(entry) => entry.verdict.as_ref(),
+            None => self.departed.get(key),
+        }
     }
 
     /// What this process was started with.
@@ -263,10 +273,14 @@ impl Snapshot {
     }
 
     fn apply_service(&mut self, key: ServiceKey, service: Option<Service>) -> BTreeSet<ServiceKey> {
-        let old = self.services.remove(&key);
+        let mut old = self.services.remove(&key);
         if let Some(old) = &old {
             self.unfile_service(&key, old);
         }
+        let verdict = match &mut old {
+            Some(old) => old.verdict.take(),
+            None => self.departed.remove(&key),
+        };
         let entry = service.map(|service| Entry::new(service, &self.ranges));
         let touched = match (&old, &entry) {
             (Some(old), Some(new)) => !old.service.is_announced_like(&new.service),
@@ -278,7 +292,9 @@ impl Snapshot {
                 self.services_at.insert((*address, key.clone()));
             }
             file(&mut self.services_of, entry.pool.clone(), &key);
-            self.services.insert(key.clone(), Box::new(entry));
+            self.services.insert(key.clone(), Box::new(Entry { verdict, ..entry }));
+        } else if let Some(verdict) = verdict {
+            self.departed.insert(key.clone(), verdict);
         }
         touched.then_some(key).into_iter().collect()
     }
@@ -443,7 +459,7 @@ impl Snapshot {
 
 impl Entry {
     fn new(service: Service, ranges: &RangeTable) -> Self {
-        let addresses = service
+        let addresses: Result<Vec<IpAddr>, String> = service
             .ingress
             .iter()
             .map(|ingress| {
@@ -456,8 +472,10 @@ impl Entry {
                 })
             })
             .collect();
+        // In no more room than they take.
+        let addresses = addresses.map(|addresses| addresses.as_slice().to_vec());
         let pool = pool_of(ranges, &addresses);
-        Self { service, addresses, pool }
+        Self { service, addresses, pool, verdict: None }
     }
 }
 

@@ -175,9 +175,8 @@ fn x_12_a_node_costs_what_it_loses_or_wins() {
     assert_eq!(cost(&mut snapshot, node("n4", |_| ())), (share, share), "no longer excluded");
 
     let narrow = |node: &NodeName| {
-        let verdicts = snapshot.verdicts.iter();
-        let narrow = verdicts.filter(|(key, _)| key.name.starts_with("narrow"));
-        narrow.filter(|(_, verdict)| verdict.owner.as_ref() == Some(node)).count()
+        let owned = snapshot.owned_by(Some(node));
+        owned.filter(|key| key.name.starts_with("narrow")).count()
     };
     let share = narrow(&"n4".into());
     let change = node("n4", |node| node.labels = mk_labels(&[("name", "other")]));
