@@ -27,10 +27,11 @@ use std::time::{Duration, Instant};
 
 use ferrolb_ipam::NodeName;
 use jiff::Timestamp;
+use serde::Serialize;
 use tracing::{debug, error, info};
 
 use self::codec::{CodecError, Head};
-pub(crate) use self::facts::Facts;
+pub(crate) use self::facts::{Facts, Known};
 
 /// Name of the file.
 const FILE: &str = "last-known";
@@ -72,7 +73,7 @@ pub(crate) struct Place {
 
 /// Writes what is known; the thread ends with it.
 pub(crate) struct Keeper {
-    orders: Option<mpsc::Sender<Facts>>,
+    orders: Option<mpsc::Sender<Vec<u8>>>,
     /// How long the last of it took, in microseconds.
     took: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
@@ -132,14 +133,13 @@ impl Place {
         Ok(Some(Memory { written, facts }))
     }
 
-    /// Stores facts unless `stored`, the checksum of what is there, is theirs.
-    fn keep(&self, facts: &Facts, stored: &mut String) -> io::Result<()> {
-        let text = codec::encode(facts)?;
-        let checksum = codec::checksum(&text);
+    /// Stores encoded facts unless `stored`, the checksum of what is there, is theirs.
+    fn keep(&self, facts: &[u8], stored: &mut String) -> io::Result<()> {
+        let checksum = codec::checksum(facts);
         if *stored != checksum {
-            self.store(Timestamp::now(), &text)?;
+            self.store(Timestamp::now(), facts)?;
             *stored = checksum;
-            debug!(op = "remember", bytes = text.len(), "what is known is kept");
+            debug!(op = "remember", bytes = facts.len(), "what is known is kept");
         }
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Place {
 impl Keeper {
     /// Keeps what it is given in `place`.
     pub(crate) fn start(place: Place) -> io::Result<Self> {
-        let (orders, inbox) = mpsc::channel::<Facts>();
+        let (orders, inbox) = mpsc::channel::<Vec<u8>>();
         let took = Arc::<AtomicU64>::default();
         let thread = std::thread::Builder::new()
             .name("memory".to_owned())
@@ -173,11 +173,15 @@ impl Keeper {
         Duration::from_micros(self.took.load(Ordering::Relaxed))
     }
 
-    /// This is what is known now. Does not wait.
-    pub(crate) fn keep(&self, facts: Facts) {
-        if let Some(orders) = &self.orders {
-            // A thread that is gone has said why.
-            let _ = orders.send(facts);
+    /// This is what is known now. Does not wait for the disk.
+    pub(crate) fn keep(&self, facts: &impl Serialize) {
+        match (&self.orders, codec::encode(facts)) {
+            (Some(orders), Ok(facts)) => {
+                // A thread that is gone has said why.
+                let _ = orders.send(facts);
+            }
+            (None, _) => {}
+            (_, Err(error)) => error!(op = "remember", %error, "what is known cannot be kept"),
         }
     }
 }
@@ -192,7 +196,7 @@ impl Drop for Keeper {
     }
 }
 
-fn keep(place: &Place, inbox: &mpsc::Receiver<Facts>, took: &AtomicU64) {
+fn keep(place: &Place, inbox: &mpsc::Receiver<Vec<u8>>, took: &AtomicU64) {
     let mut stored = String::new();
     let mut failed = false;
     while let Ok(facts) = inbox.recv() {
@@ -230,8 +234,8 @@ mod tests {
         let place = mk_place(folder.path(), "boot-1", "node1");
         assert_eq!(place.recall(), None);
         let keeper = Keeper::start(place.clone()).unwrap();
-        keeper.keep(Facts::default());
-        keeper.keep(mk_facts());
+        keeper.keep(&Facts::default());
+        keeper.keep(&mk_facts());
         drop(keeper);
         assert_eq!(place.recall().map(|memory| memory.facts), Some(mk_facts()));
         assert!(!folder.path().join(NEW).exists());
@@ -245,7 +249,8 @@ mod tests {
     fn what_is_cut_short_is_named_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let place = mk_place(folder.path(), "boot-1", "node1");
-        place.keep(&mk_facts(), &mut String::new()).unwrap();
+        let facts = codec::encode(&mk_facts()).unwrap();
+        place.keep(&facts, &mut String::new()).unwrap();
         let path = folder.path().join(FILE);
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();

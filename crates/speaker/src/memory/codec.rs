@@ -44,7 +44,7 @@ pub(super) enum CodecError {
 }
 
 /// The facts as text, to be sealed if they are news.
-pub(super) fn encode(facts: &Facts) -> Result<Vec<u8>, serde_json::Error> {
+pub(super) fn encode(facts: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(facts)
 }
 

@@ -3,15 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ferrolb_addr::Family;
 use ferrolb_api::{IPAddressPool, L2Advertisement};
 use ferrolb_ipam::{NodeName, ServiceKey};
 use ferrolb_kube_rt::ObjectKey;
 use ferrolb_model::rows::{self, Ingress, IpFamilyPolicy, ServiceAnnotations};
-use ferrolb_model::{EndpointSlice, Namespace, Node, Service, SliceKey, SpeakerPod};
+use ferrolb_model::{
+    ConfigObjects, EndpointSlice, Namespace, Node, Service, SliceKey, Snapshot, SpeakerPod,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::topics::{Message, NodeRow, Topic};
 
@@ -27,6 +31,17 @@ pub(crate) struct Facts {
     pools: BTreeMap<String, IPAddressPool>,
     advertisements: BTreeMap<String, L2Advertisement>,
     speakers: Vec<SpeakerFacts>,
+}
+
+/// What the owner knows, to be written as [`Facts`]. Each of its rows is copied when its turn comes:
+/// copies of thousands at a time would leave the heap full of holes.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) objects: &'a ConfigObjects,
+    pub(crate) pods: &'a BTreeMap<Arc<str>, SpeakerPod>,
+    /// The node that is known to be cordoned, if one is.
+    pub(crate) cordoned: Option<&'a NodeName>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -74,72 +89,6 @@ impl Facts {
         self.services.len()
     }
 
-    /// A Service, unless it has no address that could be announced.
-    pub(crate) fn add_service(&mut self, service: &Service) {
-        if service.ingress.is_empty() {
-            return;
-        }
-        self.services.push(ServiceFacts {
-            namespace: service.key.namespace.to_string(),
-            name: service.key.name.to_string(),
-            uid: service.uid.to_string(),
-            labels: written(&service.labels),
-            class: service.class.as_deref().map(str::to_owned),
-            ingress: service.ingress.iter().map(|i| (i.ip.clone(), i.hostname.clone())).collect(),
-            local: service.local_traffic_only,
-            shared: service.annotations.allow_shared_ip.is_some(),
-        });
-    }
-
-    pub(crate) fn add_slice(&mut self, slice: &EndpointSlice) {
-        let EndpointSlice { key, service, can_serve, nodes } = slice;
-        self.slices.push(SliceFacts {
-            namespace: key.namespace.to_string(),
-            name: key.name.to_string(),
-            service: service.name.to_string(),
-            can_serve: *can_serve,
-            nodes: nodes.iter().map(ToString::to_string).collect(),
-        });
-    }
-
-    pub(crate) fn add_node(&mut self, node: &Node, cordoned: bool) {
-        let Node { name, labels, network_unavailable, addresses } = node;
-        self.nodes.push(NodeFacts {
-            name: name.to_string(),
-            labels: written(labels),
-            network_unavailable: *network_unavailable,
-            addresses: addresses.clone(),
-            cordoned,
-        });
-    }
-
-    pub(crate) fn add_namespace(&mut self, namespace: &Namespace) {
-        let Namespace { name, labels } = namespace;
-        self.namespaces.insert(name.to_string(), written(labels));
-    }
-
-    pub(crate) fn add_pool(&mut self, name: &str, pool: &IPAddressPool) {
-        let metadata = remembered(&pool.metadata);
-        let pool = IPAddressPool { metadata, spec: pool.spec.clone(), status: None };
-        self.pools.insert(name.to_owned(), pool);
-    }
-
-    pub(crate) fn add_advertisement(&mut self, name: &str, advertisement: &L2Advertisement) {
-        let mut advertisement = advertisement.clone();
-        advertisement.metadata = remembered(&advertisement.metadata);
-        self.advertisements.insert(name.to_owned(), advertisement);
-    }
-
-    pub(crate) fn add_speaker(&mut self, pod: &SpeakerPod) {
-        let SpeakerPod { name, uid, node, address } = pod;
-        self.speakers.push(SpeakerFacts {
-            name: name.to_string(),
-            uid: uid.to_string(),
-            node: node.as_ref().map(ToString::to_string),
-            address: *address,
-        });
-    }
-
     /// The facts as the watches would tell them.
     pub(crate) fn entries(self) -> Vec<(Topic, Message)> {
         let services = self.services.into_iter().map(|service| {
@@ -181,7 +130,60 @@ impl Facts {
     }
 }
 
+impl Serialize for Known<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { snapshot, objects, pods, cordoned } = *self;
+        let slices = || snapshot.services().flat_map(|service| snapshot.slices(&service.key));
+        let nodes = || snapshot.nodes().map(|node| (node, cordoned == Some(&node.name)));
+        let mut facts = serializer.serialize_struct("Facts", 7)?;
+        let services = Each(|| snapshot.services().filter_map(ServiceFacts::of));
+        facts.serialize_field("services", &services)?;
+        facts.serialize_field("slices", &Each(|| slices().map(SliceFacts::of)))?;
+        facts.serialize_field(
+            "nodes",
+            &Each(|| nodes().map(|(node, cordoned)| NodeFacts::of(node, cordoned))),
+        )?;
+        let namespaces: BTreeMap<_, _> =
+            objects.namespaces.iter().map(|(name, it)| (&**name, written(&it.labels))).collect();
+        facts.serialize_field("namespaces", &namespaces)?;
+        let pools: BTreeMap<_, _> =
+            objects.pools.iter().map(|(name, pool)| (name, remembered_pool(pool))).collect();
+        facts.serialize_field("pools", &pools)?;
+        let advertisements: BTreeMap<_, _> = objects
+            .l2_advertisements
+            .iter()
+            .map(|(name, it)| (name, remembered_advertisement(it)))
+            .collect();
+        facts.serialize_field("advertisements", &advertisements)?;
+        facts.serialize_field("speakers", &Each(|| pods.values().map(SpeakerFacts::of)))?;
+        facts.end()
+    }
+}
+
+/// What comes one after the other, as a list.
+struct Each<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
 impl ServiceFacts {
+    /// None if it has no address that could be announced.
+    fn of(service: &Service) -> Option<Self> {
+        (!service.ingress.is_empty()).then(|| Self {
+            namespace: service.key.namespace.to_string(),
+            name: service.key.name.to_string(),
+            uid: service.uid.to_string(),
+            labels: written(&service.labels),
+            class: service.class.as_deref().map(str::to_owned),
+            ingress: service.ingress.iter().map(|i| (i.ip.clone(), i.hostname.clone())).collect(),
+            local: service.local_traffic_only,
+            shared: service.annotations.allow_shared_ip.is_some(),
+        })
+    }
+
     fn row(self) -> Service {
         Service {
             key: ServiceKey::new(self.namespace, self.name),
@@ -212,6 +214,17 @@ impl ServiceFacts {
 }
 
 impl SliceFacts {
+    fn of(slice: &EndpointSlice) -> Self {
+        let EndpointSlice { key, service, can_serve, nodes } = slice;
+        Self {
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
+            service: service.name.to_string(),
+            can_serve: *can_serve,
+            nodes: nodes.iter().map(ToString::to_string).collect(),
+        }
+    }
+
     fn row(self) -> EndpointSlice {
         EndpointSlice {
             service: ServiceKey::new(self.namespace.as_str(), self.service),
@@ -223,6 +236,17 @@ impl SliceFacts {
 }
 
 impl NodeFacts {
+    fn of(node: &Node, cordoned: bool) -> Self {
+        let Node { name, labels, network_unavailable, addresses } = node;
+        Self {
+            name: name.to_string(),
+            labels: written(labels),
+            network_unavailable: *network_unavailable,
+            addresses: addresses.clone(),
+            cordoned,
+        }
+    }
+
     fn row(self) -> Node {
         Node {
             name: self.name.into(),
@@ -234,6 +258,16 @@ impl NodeFacts {
 }
 
 impl SpeakerFacts {
+    fn of(pod: &SpeakerPod) -> Self {
+        let SpeakerPod { name, uid, node, address } = pod;
+        Self {
+            name: name.to_string(),
+            uid: uid.to_string(),
+            node: node.as_ref().map(ToString::to_string),
+            address: *address,
+        }
+    }
+
     fn row(self) -> SpeakerPod {
         SpeakerPod {
             name: self.name.into(),
@@ -247,6 +281,16 @@ impl SpeakerFacts {
 /// Labels as they are written.
 fn written(labels: &rows::Labels) -> Labels {
     labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn remembered_pool(pool: &IPAddressPool) -> IPAddressPool {
+    let metadata = remembered(&pool.metadata);
+    IPAddressPool { metadata, spec: pool.spec.clone(), status: None }
+}
+
+fn remembered_advertisement(advertisement: &L2Advertisement) -> L2Advertisement {
+    let metadata = remembered(&advertisement.metadata);
+    L2Advertisement { metadata, ..advertisement.clone() }
 }
 
 /// What the configuration is made from, without what others note in it.
@@ -267,6 +311,7 @@ fn object_key(namespace: &str, name: &str) -> ObjectKey {
 #[cfg(test)]
 pub(super) mod tests {
     use ferrolb_api::{IPAddressPoolSpec, L2AdvertisementSpec};
+    use ferrolb_model::{Change, Settings};
     use proptest::prelude::*;
 
     use super::*;
@@ -279,7 +324,6 @@ pub(super) mod tests {
     fn mk_facts_of(name: &str, flag: bool, ips: &[IpAddr]) -> Facts {
         let labels = rows::Labels::from([(name.to_owned(), name.to_owned())]);
         let key = ServiceKey::new("default", name);
-        let mut facts = Facts::default();
         let service = ServiceFacts {
             namespace: "default".into(),
             name: name.into(),
@@ -290,36 +334,39 @@ pub(super) mod tests {
             local: flag,
             shared: !flag,
         };
-        facts.add_service(&service.row());
-        facts.add_slice(&EndpointSlice {
+        let slice = EndpointSlice {
             key: SliceKey { namespace: "default".into(), name: format!("{name}-1").into() },
             service: key,
             can_serve: flag,
             nodes: ["node1".into()].into(),
-        });
-        facts.add_node(
-            &Node {
-                name: name.into(),
-                labels: labels.clone(),
-                network_unavailable: flag,
-                addresses: ips.iter().copied().collect(),
-            },
-            flag,
-        );
-        facts.add_namespace(&Namespace { name: name.into(), labels });
+        };
+        let node = Node {
+            name: name.into(),
+            labels: labels.clone(),
+            network_unavailable: flag,
+            addresses: ips.iter().copied().collect(),
+        };
         let spec = IPAddressPoolSpec {
             addresses: ips.iter().map(ToString::to_string).collect(),
             ..IPAddressPoolSpec::default()
         };
-        facts.add_pool(name, &IPAddressPool::new(name, spec));
-        facts.add_advertisement(name, &L2Advertisement::new(name, L2AdvertisementSpec::default()));
-        facts.add_speaker(&SpeakerPod {
+        let pool = IPAddressPool::new(name, spec);
+        let advertisement = L2Advertisement::new(name, L2AdvertisementSpec::default());
+        let speaker = SpeakerPod {
             name: format!("speaker-{name}").into(),
             uid: "uid".into(),
             node: flag.then(|| name.into()),
             address: ips.first().copied(),
-        });
-        facts
+        };
+        Facts {
+            services: ServiceFacts::of(&service.row()).into_iter().collect(),
+            slices: vec![SliceFacts::of(&slice)],
+            nodes: vec![NodeFacts::of(&node, flag)],
+            namespaces: [(name.to_owned(), written(&labels))].into(),
+            pools: [(name.to_owned(), remembered_pool(&pool))].into(),
+            advertisements: [(name.to_owned(), remembered_advertisement(&advertisement))].into(),
+            speakers: vec![SpeakerFacts::of(&speaker)],
+        }
     }
 
     prop_compose! {
@@ -336,21 +383,43 @@ pub(super) mod tests {
     #[test]
     fn entries_say_what_was_remembered() {
         let facts = mk_facts();
-        let mut again = Facts::default();
+        let settings = Settings { own: "web".into(), class: None, ignore_exclude_lb: false };
+        let mut snapshot = Snapshot::new(settings);
+        let (mut objects, mut pods, mut cordoned) =
+            (ConfigObjects::default(), BTreeMap::new(), None);
         for (topic, message) in facts.clone().entries() {
             assert!(topic.watch().is_some(), "{topic:?}");
-            match message {
-                Message::Service(_, Some(row)) => again.add_service(&row),
-                Message::Slice(_, Some(row)) => again.add_slice(&row),
-                Message::Node(_, Some(row)) => again.add_node(&row.node, row.cordoned),
-                Message::Namespace(_, Some(row)) => again.add_namespace(&row),
-                Message::Pool(name, Some(pool)) => again.add_pool(&name, &pool),
-                Message::L2Advertisement(name, Some(it)) => again.add_advertisement(&name, &it),
-                Message::Pod(_, Some(row)) => again.add_speaker(&row),
+            let change = match message {
+                Message::Service(key, row) => Change::Service(key, row.map(|row| *row)),
+                Message::Slice(key, row) => Change::Slice(key, row),
+                Message::Node(name, Some(row)) => {
+                    cordoned = row.cordoned.then(|| name.clone());
+                    Change::Node(name, Some(row.node))
+                }
+                Message::Namespace(name, Some(row)) => {
+                    objects.namespaces.insert(name, row);
+                    continue;
+                }
+                Message::Pool(name, Some(pool)) => {
+                    objects.pools.insert(name, *pool);
+                    continue;
+                }
+                Message::L2Advertisement(name, Some(it)) => {
+                    objects.l2_advertisements.insert(name, *it);
+                    continue;
+                }
+                Message::Pod(name, Some(row)) => {
+                    pods.insert(name, row);
+                    continue;
+                }
                 other => panic!("{other:?}"),
-            }
+            };
+            let _ = snapshot.apply(change);
         }
-        assert_eq!(again, facts);
+        let cordoned = cordoned.as_ref();
+        let known = Known { snapshot: &snapshot, objects: &objects, pods: &pods, cordoned };
+        let text = serde_json::to_string(&known).unwrap();
+        assert_eq!(serde_json::from_str::<Facts>(&text).unwrap(), facts);
     }
 
     #[test]

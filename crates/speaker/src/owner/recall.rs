@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Owner, ServiceKey, set};
-use crate::memory::{Facts, Keeper, Memory};
+use crate::memory::{Keeper, Known, Memory};
 use crate::topics::{Message, Topic};
 
 /// Time for the API server to say what there is, before what is remembered is used.
@@ -124,7 +124,7 @@ impl Owner {
             && self.parts.missing.is_empty()
             && let Some(keeper) = &self.parts.recall.keeper
         {
-            keeper.keep(self.facts());
+            keeper.keep(&self.known());
             self.parts.recall.rest(now.elapsed());
         }
     }
@@ -193,21 +193,13 @@ impl Owner {
         }
     }
 
-    fn facts(&self) -> Facts {
-        let mut facts = Facts::default();
-        for service in self.snapshot.services() {
-            facts.add_service(service);
-            self.snapshot.slices(&service.key).for_each(|slice| facts.add_slice(slice));
+    fn known(&self) -> Known<'_> {
+        Known {
+            snapshot: &self.snapshot,
+            objects: &self.objects,
+            pods: &self.pods,
+            cordoned: self.health.is_cordoned().then_some(&self.parts.node),
         }
-        for node in self.snapshot.nodes() {
-            facts.add_node(node, node.name == self.parts.node && self.health.is_cordoned());
-        }
-        self.objects.namespaces.values().for_each(|namespace| facts.add_namespace(namespace));
-        self.objects.pools.iter().for_each(|(name, pool)| facts.add_pool(name, pool));
-        let advertisements = self.objects.l2_advertisements.iter();
-        advertisements.for_each(|(name, it)| facts.add_advertisement(name, it));
-        self.pods.values().for_each(|pod| facts.add_speaker(pod));
-        facts
     }
 }
 
