@@ -58,6 +58,11 @@ pub(crate) trait Kind {
     /// Labels beside the one of the node.
     fn labels(key: &Self::Key) -> Vec<(&'static str, String)>;
 
+    /// Whether other nodes read it.
+    fn is_for_others(_: &Self::Content) -> bool {
+        false
+    }
+
     /// Annotations.
     fn annotations(_: &Self::Key) -> Vec<(&'static str, String)> {
         Vec::new()
@@ -121,6 +126,16 @@ impl<K: Kind> Row<K> {
             version: metadata.resource_version.unwrap_or_default().into(),
         }
     }
+
+    /// What it is about.
+    pub(crate) const fn key(&self) -> &K::Key {
+        &self.key
+    }
+
+    /// The same row with `key`, which is the same one, and no copy of its own.
+    pub(crate) fn with_key(self, key: K::Key) -> Self {
+        Self { key, ..self }
+    }
 }
 
 /// Something to write. Each object is written by name, one write at a time.
@@ -153,6 +168,13 @@ enum Doing<K: Kind> {
     Delete,
 }
 
+/// An object of another node.
+struct Other<K: Kind> {
+    key: K::Key,
+    /// What it says, if that is for us.
+    content: Option<Box<K::Content>>,
+}
+
 /// The Pod that owns status objects: they go with it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct OwnerPod {
@@ -166,8 +188,10 @@ pub(crate) struct Reconciler<K: Kind> {
     namespace: String,
     owner: Option<OwnerPod>,
     wanted: BTreeMap<K::Key, K::Content>,
-    /// What exists, by name of object.
+    /// What this node has written, by name of object.
     rows: BTreeMap<Arc<str>, Row<K>>,
+    /// What other nodes have written: there may be thousands, and next to nothing is read of them.
+    others: BTreeMap<Arc<str>, Other<K>>,
     by_key: BTreeSet<(K::Key, Arc<str>)>,
     /// Objects with a write under way.
     busy: BTreeMap<Arc<str>, Doing<K>>,
@@ -183,6 +207,7 @@ impl<K: Kind> Reconciler<K> {
             owner: None,
             wanted: BTreeMap::new(),
             rows: BTreeMap::new(),
+            others: BTreeMap::new(),
             by_key: BTreeSet::new(),
             busy: BTreeMap::new(),
             listed: false,
@@ -218,27 +243,34 @@ impl<K: Kind> Reconciler<K> {
 
     /// An object is there, changed or is gone. Returns the keys to reconcile.
     pub(crate) fn see(&mut self, name: &Arc<str>, row: Option<Row<K>>) -> BTreeSet<K::Key> {
-        let known = self.rows.get(name);
-        if let (Some(known), Some(row)) = (known, &row)
+        if let (Some(known), Some(row)) = (self.rows.get(name), &row)
             && version::is_newer(&known.version, &row.version)
         {
             // Our own write is newer.
             return BTreeSet::new();
         }
-        let concerned = known.into_iter().chain(&row).map(|row| row.key.clone()).collect();
-        self.store(name, row);
-        concerned
+        let concerned = row.as_ref().map(|row| row.key.clone());
+        self.store(name, row).into_iter().chain(concerned).collect()
     }
 
-    fn store(&mut self, name: &Arc<str>, row: Option<Row<K>>) {
-        if let Some(old) = self.rows.remove(name) {
-            self.by_key.remove(&(old.key, Arc::clone(name)));
+    /// Returns what the object was about.
+    fn store(&mut self, name: &Arc<str>, row: Option<Row<K>>) -> Option<K::Key> {
+        let old = self.rows.remove(name).map(|row| row.key);
+        let old = old.or_else(|| self.others.remove(name).map(|other| other.key));
+        if let Some(old) = &old {
+            self.by_key.remove(&(old.clone(), Arc::clone(name)));
         }
         if let Some(row) = row {
             let row = self.shared(row);
             self.by_key.insert((row.key.clone(), Arc::clone(name)));
-            self.rows.insert(Arc::clone(name), row);
+            if *row.node == *self.node.as_str() {
+                self.rows.insert(Arc::clone(name), row);
+            } else {
+                let content = row.content.filter(K::is_for_others).map(Box::new);
+                self.others.insert(Arc::clone(name), Other { key: row.key, content });
+            }
         }
+        old
     }
 
     /// The same row, with names from here and no copies of its own.
@@ -315,6 +347,14 @@ impl<K: Kind> Reconciler<K> {
         names.take_while(move |(of, _)| of == key).map(|(_, name)| name)
     }
 
+    /// What is known of what an object says.
+    fn content(&self, name: &Arc<str>) -> Option<&K::Content> {
+        match self.rows.get(name) {
+            Some(row) => row.content.as_ref(),
+            None => self.others.get(name)?.content.as_deref(),
+        }
+    }
+
     /// The next step towards the object about `key`, of which this node has `kept`.
     fn step(
         &self,
@@ -349,7 +389,7 @@ impl<K: Kind> Reconciler<K> {
     }
 
     fn is_own(&self, name: &Arc<str>) -> bool {
-        self.rows.get(name).is_some_and(|row| *row.node == *self.node.as_str())
+        self.rows.contains_key(name)
     }
 
     /// A name that a restarted speaker finds again: no second object for the same thing.

@@ -26,6 +26,8 @@ use tracing::{error, info, warn};
 mod bgp;
 mod claims;
 mod health;
+#[cfg(test)]
+mod kept;
 mod others;
 mod recall;
 mod report;

@@ -96,7 +96,7 @@ pub(crate) struct Vetting {
     policy: ConflictPolicy,
     suspended: bool,
     /// Addresses of each Service that had an owner.
-    known: BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
+    known: BTreeMap<ServiceKey, Vec<IpAddr>>,
     held: BTreeMap<IpAddr, Held>,
 }
 
@@ -155,7 +155,7 @@ impl Vetting {
             return review;
         }
         for &ip in addresses {
-            let is_new = known.insert(ip);
+            let is_new = !known.contains(&ip);
             if role != Role::Own {
                 continue;
             }
@@ -170,6 +170,8 @@ impl Vetting {
                 review.probe.push(ip);
             }
         }
+        // With no room for more: there is one for each Service.
+        *known = addresses.to_vec();
         review
     }
 

@@ -49,6 +49,11 @@ impl Kind for ServiceL2 {
         service_labels(key)
     }
 
+    /// Whoever is the next owner asks for an address that was refused.
+    fn is_for_others(report: &Layer2Report) -> bool {
+        !report.refused.is_empty()
+    }
+
     fn status(
         node: &str,
         key: &ServiceKey,
@@ -111,8 +116,8 @@ impl Reconciler<ServiceL2> {
     /// The addresses of a Service that were not announced, by what any node has reported last, because
     /// a station outside the cluster has them.
     pub(crate) fn refused(&self, key: &ServiceKey) -> BTreeSet<IpAddr> {
-        let rows = self.about(key).filter_map(|name| self.rows.get(name)?.content.as_ref());
-        rows.flat_map(|report| report.refused.keys().copied()).collect()
+        let reports = self.about(key).filter_map(|name| self.content(name));
+        reports.flat_map(|report| report.refused.keys().copied()).collect()
     }
 }
 

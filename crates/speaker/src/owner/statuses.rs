@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use ferrolb_ipam::ServiceKey;
 use ferrolb_kube_rt::status::{self, Outcome, Write};
 use tracing::error;
 
 use super::bgp::Side;
 use super::{LATE, Owner, SOON};
-use crate::objects::{Action, Again, Reports};
+use crate::objects::{Action, Again, Kind, Reports, Row};
 use crate::topics::{BGP_STATUSES, L2_STATUSES, Message, SESSIONS, StatusKey, Subject, Topic};
 
 impl Owner {
@@ -15,10 +16,12 @@ impl Owner {
     pub(super) fn take_report(&mut self, message: Message) {
         match message {
             Message::L2Status(name, row) => {
+                let row = row.map(|row| self.without_copy(row));
                 let concerned = self.reports.layer2.see(&name, row);
                 self.statuses_due.extend(concerned.into_iter().map(Subject::Layer2));
             }
             Message::BgpStatus(name, row) => {
+                let row = row.map(|row| self.without_copy(row));
                 let concerned = self.reports.bgp.see(&name, row);
                 self.statuses_due.extend(concerned.into_iter().map(Subject::Bgp));
             }
@@ -43,6 +46,14 @@ impl Owner {
                 self.statuses_due.insert(subject);
             }
             _ => {}
+        }
+    }
+
+    /// The same report with the name that its Service is known by.
+    fn without_copy<K: Kind<Key = ServiceKey>>(&self, row: Row<K>) -> Row<K> {
+        match self.snapshot.service(row.key()) {
+            Some(service) => row.with_key(service.key.clone()),
+            None => row,
         }
     }
 
