@@ -131,7 +131,9 @@ fn at_scale(rig: &Rig, scale: Scale, rounds: Rounds) -> Vec<Measure> {
 }
 
 fn memory(rig: &Rig, scale: Scale) -> Result<Vec<Measure>> {
-    rig.settle()?;
+    if let Err(error) = rig.settle() {
+        complain(format_args!("   {error}"));
+    }
     let resident = megabytes_of(rig.speaker()?.resident()?);
     let measure = of(scale.services, "resident memory of the speaker", "MB", resident);
     Ok(vec![measure.at_most(Limit::Value(scale.megabytes))])
