@@ -15,12 +15,14 @@ fn main() -> ExitCode {
 }
 
 /// Called as `controller` or `speaker`, wherever that is, the file is that command: upstream's
-/// manifests name no command, their images start a program of that name.
+/// manifests name no command, their images start a program of that name. Help shows the command as
+/// the program's own name has it.
 fn by_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let name = arguments.first().and_then(|program| Path::new(program).file_name());
     if let Some(name) = name.filter(|name| *name == "controller" || *name == "speaker") {
-        arguments.insert(1, name.to_owned());
+        let command = ["ferrolb".into(), name.to_owned()];
+        arguments.splice(..1, command);
     }
     arguments
 }
@@ -33,10 +35,10 @@ mod tests {
 
     #[rstest]
     #[case::own_name("ferrolb speaker --port=1", "ferrolb speaker --port=1")]
-    #[case::in_the_root("/speaker --port=1", "/speaker speaker --port=1")]
-    #[case::controller("/controller -port 1", "/controller controller -port 1")]
-    #[case::anywhere("/usr/local/bin/controller", "/usr/local/bin/controller controller")]
-    #[case::by_path("controller -h", "controller controller -h")]
+    #[case::in_the_root("/speaker --port=1", "ferrolb speaker --port=1")]
+    #[case::controller("/controller -port 1", "ferrolb controller -port 1")]
+    #[case::anywhere("/usr/local/bin/controller", "ferrolb controller")]
+    #[case::by_path("controller -h", "ferrolb controller -h")]
     #[case::a_folder_is_no_name("/speaker/ferrolb crds", "/speaker/ferrolb crds")]
     #[case::another_name("/speakers version", "/speakers version")]
     fn the_name_of_the_file_is_a_command(#[case] given: &str, #[case] meant: &str) {
